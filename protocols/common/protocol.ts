@@ -1,0 +1,15 @@
+/** A protocol as a value: its name, its version and everything that bounds it. */
+import type { FrameInit } from './frames.js'
+
+export interface ProtocolSpec extends FrameInit {
+  readonly name: string
+  /** Grows with every change of the wire. */
+  readonly version: number
+  /** Streams of this protocol that one connection may have open, either way. */
+  readonly streamsMax: number
+}
+
+/** e.g. `/subnet/1/store/0`. */
+export function protocolId(spec: ProtocolSpec, netuid: number): string {
+  return `/subnet/${netuid}/${spec.name}/${spec.version}`
+}

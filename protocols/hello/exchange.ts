@@ -1,0 +1,65 @@
+/** One stream from open to end, for clients and servers of every protocol above `hello`. */
+import type { AbortOptions } from '../../src/base/abort.js'
+import type { Clock } from '../../src/base/clock.js'
+import { FrameStream, serveFrames } from '../common/frames.js'
+import type { ProtocolSpec } from '../common/protocol.js'
+import { protocolId } from '../common/protocol.js'
+import type { Role } from './messages.js'
+import type { KnownPeer, Session, Sessions } from './sessions.js'
+
+/** What every protocol's client needs. */
+export interface PeerComponents {
+  readonly sessions: Sessions
+  readonly clock: Clock
+}
+
+/** Opens a stream to exactly this hotkey. The caller ends it. */
+export async function openFrames(
+  components: PeerComponents,
+  spec: ProtocolSpec,
+  peer: KnownPeer,
+  options: AbortOptions = {},
+): Promise<FrameStream> {
+  const { sessions, clock } = components
+  return new FrameStream(await sessions.open(peer, protocolId(spec, sessions.netuid), options), clock, spec)
+}
+
+/** Opens a stream, runs one exchange on it and ends it, whatever happens. Once the answer is here it is what counts. */
+export async function call<T>(
+  components: PeerComponents,
+  spec: ProtocolSpec,
+  peer: KnownPeer,
+  options: AbortOptions,
+  exchange: (frames: FrameStream) => Promise<T>,
+): Promise<T> {
+  const frames = await openFrames(components, spec, peer, options)
+  let answer: T
+  try {
+    answer = await exchange(frames)
+  } catch (error) {
+    frames.abort(error)
+    throw error
+  }
+  // A peer that does not take our end has its stream aborted by that, and has answered.
+  await frames.end(options).catch(() => undefined)
+  return answer
+}
+
+/** Serves a protocol to sessions of these roles: a failure is told to the peer, then logged by its kind. */
+export function serve(
+  components: PeerComponents,
+  spec: ProtocolSpec,
+  roles: readonly Role[],
+  exchange: (frames: FrameStream, session: Session) => Promise<void>,
+): void {
+  const { sessions, clock } = components
+  const limits = {
+    id: protocolId(spec, sessions.netuid),
+    inboundStreamsMax: spec.streamsMax,
+    outboundStreamsMax: spec.streamsMax,
+  }
+  sessions.handle(limits, roles, async (duplex, session) => {
+    const frames = new FrameStream(duplex, clock, spec)
+    await serveFrames(frames, () => exchange(frames, session))
+  })
+}

@@ -1,0 +1,234 @@
+/**
+ * Who is behind each connection. `hello` runs once per connection, both ways; application streams pass only when it
+ * has, and a stream that arrives before its `hello` is held for one deadline. Everything above opens and serves
+ * streams through here, so no role ever talks to a peer it cannot name.
+ */
+import type { AbortOptions } from '../../src/base/abort.js'
+import { deadline, raceAbort } from '../../src/base/abort.js'
+import type { Clock } from '../../src/base/clock.js'
+import { isSubnetError, SubnetError } from '../../src/base/errors.js'
+import type { Logger } from '../../src/base/log.js'
+import { toSs58 } from '../../src/crypto/keys.js'
+import type { Duplex } from '../../src/net/duplex.js'
+import type { Net, PeerAddress, ProtocolLimits } from '../../src/net/net.js'
+import { FrameStream, serveFrames, unlessFailure } from '../common/frames.js'
+import { protocolId } from '../common/protocol.js'
+import type { WireDomain } from '../common/signed.js'
+import { sameKey } from '../common/signed.js'
+import { isTellable } from '../common/status.js'
+import type { Authority } from './attestation.js'
+import { checkAttestation } from './attestation.js'
+import type { Attestation, Role } from './messages.js'
+import { HELLO, HELLO_TIMEOUT_MS, helloAnswerSchema, helloSchema, SESSIONS_MAX } from './messages.js'
+
+/** The proven other end of a connection. */
+export interface Session {
+  readonly peerId: string
+  readonly role: Role
+  /** Its hotkey, or a client's own key. */
+  readonly key: Uint8Array
+}
+
+/** A peer we mean to reach: the session must turn out to be this hotkey. */
+export interface KnownPeer extends PeerAddress {
+  readonly hotkey: Uint8Array
+}
+
+export type SessionHandler = (duplex: Duplex, session: Session) => Promise<void>
+
+export interface SessionsComponents {
+  readonly net: Net
+  readonly clock: Clock
+  readonly authority: Authority
+  readonly logger: Logger
+  /** Our own attestation, fresh enough to be accepted. */
+  readonly attest: () => Attestation
+}
+
+export interface SessionsInit {
+  readonly domain: WireDomain
+}
+
+/** A stream that waits for its peer's `hello`. */
+interface Waiter {
+  readonly resolve: (session: Session) => void
+  readonly abort: (reason: unknown) => void
+}
+
+export class Sessions {
+  readonly #components: SessionsComponents
+  readonly #domain: WireDomain
+  readonly #protocol: string
+  readonly #sessions = new Map<string, Session>()
+  readonly #dialing = new Map<string, Promise<Session>>()
+  readonly #waiters = new Map<string, Set<Waiter>>()
+
+  constructor(components: SessionsComponents, init: SessionsInit) {
+    this.#components = components
+    this.#domain = init.domain
+    this.#protocol = protocolId(HELLO, init.domain.netuid)
+    components.net.handle(
+      { id: this.#protocol, inboundStreamsMax: HELLO.streamsMax, outboundStreamsMax: HELLO.streamsMax },
+      (duplex) => this.#serveHello(duplex),
+    )
+    components.net.onDisconnect((peerId) => this.#forget(peerId))
+  }
+
+  get netuid(): number {
+    return this.#domain.netuid
+  }
+
+  /** Who a connected peer has proven to be. */
+  session(peerId: string): Session | undefined {
+    return this.#sessions.get(peerId)
+  }
+
+  /** Opens a stream to exactly this hotkey, with `hello` first where needed. `REFUSED` if another key answers. */
+  async open(peer: KnownPeer, protocol: string, options: AbortOptions = {}): Promise<Duplex> {
+    const session = await this.connect(peer, options)
+    if (!sameKey(session.key, peer.hotkey)) {
+      throw new SubnetError(
+        'REFUSED',
+        `${peer.peerId} speaks for another hotkey than ${toSs58(peer.hotkey)}`,
+        {
+          data: { peer: peer.peerId },
+        },
+      )
+    }
+    return await this.#components.net.open(peer, protocol, options)
+  }
+
+  /** Connects and greets, once for all who ask at the same time. */
+  async connect(peer: PeerAddress, options: AbortOptions = {}): Promise<Session> {
+    const known = this.#sessions.get(peer.peerId)
+    if (known !== undefined) return known
+    let dialing = this.#dialing.get(peer.peerId)
+    if (dialing === undefined) {
+      // The dial serves every caller, so no single caller's signal may end it: it has its own deadline.
+      dialing = this.#greet(peer).finally(() => this.#dialing.delete(peer.peerId))
+      this.#dialing.set(peer.peerId, dialing)
+    }
+    return await raceAbort(dialing, options.signal)
+  }
+
+  /** Serves a protocol to greeted peers of these roles only. */
+  handle(limits: ProtocolLimits, roles: readonly Role[], handler: SessionHandler): void {
+    this.#components.net.handle(limits, async (duplex) => {
+      const session = await this.#require(duplex)
+      if (session === undefined) return
+      if (!roles.includes(session.role) || !this.#mayAct(session)) {
+        await this.#frames(duplex).fail(
+          new SubnetError('REFUSED', `${limits.id} is not for a ${session.role}`),
+        )
+        return
+      }
+      await handler(duplex, session).catch((error: unknown) =>
+        this.#report(limits.id, session.peerId, error),
+      )
+    })
+  }
+
+  /** Authority is read at every stream: a hotkey that lost its registration loses access, not at its next hello. */
+  #mayAct(session: Session): boolean {
+    if (session.role === 'client') return true
+    if (session.role === 'validator') return this.#components.authority.isValidator(session.key)
+    return this.#components.authority.isRegistered(session.key)
+  }
+
+  async #greet(peer: PeerAddress): Promise<Session> {
+    const { net, clock } = this.#components
+    using scope = deadline(clock, HELLO_TIMEOUT_MS, `hello with ${peer.peerId}`)
+    const duplex = await net.open(peer, this.#protocol, { signal: scope.signal })
+    const frames = this.#frames(duplex)
+    try {
+      await frames.writeMessage({ type: 'hello', attestation: this.#components.attest() }, scope)
+      const answer = unlessFailure(await frames.readMessage(helloAnswerSchema, 'hello', scope), peer.peerId)
+      return await this.#accept(answer.attestation, duplex.remotePeer, () => frames.end(scope))
+    } catch (error) {
+      frames.abort(error)
+      throw error
+    }
+  }
+
+  async #serveHello(duplex: Duplex): Promise<void> {
+    const { remotePeer } = duplex
+    const frames = this.#frames(duplex)
+    await serveFrames(frames, async () => {
+      using scope = deadline(this.#components.clock, HELLO_TIMEOUT_MS, `hello of ${remotePeer}`)
+      const question = await frames.readMessage(helloSchema, 'hello', scope)
+      await this.#accept(question.attestation, remotePeer, () =>
+        frames.writeMessage({ type: 'hello', attestation: this.#components.attest() }, scope),
+      )
+    }).catch((error: unknown) => this.#report(this.#protocol, remotePeer, error))
+  }
+
+  /**
+   * Makes the session and does what is left of the exchange. Where that fails the session goes again: the connection may
+   * have been lost before the session was there to be forgotten with it, and nothing would ever remove it.
+   */
+  async #accept(
+    attestation: Attestation,
+    remotePeer: string,
+    finish: () => Promise<void>,
+  ): Promise<Session> {
+    checkAttestation(attestation, this.#domain, remotePeer, this.#components.authority)
+    if (this.#sessions.size >= SESSIONS_MAX && !this.#sessions.has(remotePeer)) {
+      throw new SubnetError('BUSY', 'too many sessions', { data: { retryAfterMs: HELLO_TIMEOUT_MS } })
+    }
+    const session: Session = { peerId: remotePeer, role: attestation.role, key: attestation.key }
+    this.#sessions.set(remotePeer, session)
+    try {
+      await finish()
+    } catch (error) {
+      if (this.#sessions.get(remotePeer) === session) this.#sessions.delete(remotePeer)
+      throw error
+    }
+    for (const waiter of this.#waiters.get(remotePeer) ?? []) waiter.resolve(session)
+    return session
+  }
+
+  #forget(peerId: string): void {
+    this.#sessions.delete(peerId)
+    const gone = new SubnetError('DISCONNECTED', `${peerId} is gone`)
+    for (const waiter of this.#waiters.get(peerId) ?? []) waiter.abort(gone)
+  }
+
+  /** The session of an inbound stream, waiting one deadline for a `hello` that is on its way; or the stream is over. */
+  async #require(duplex: Duplex): Promise<Session | undefined> {
+    const { remotePeer } = duplex
+    const known = this.#sessions.get(remotePeer)
+    if (known !== undefined) return known
+    using scope = deadline(this.#components.clock, HELLO_TIMEOUT_MS, `hello of ${remotePeer}`)
+    const waiting = this.#waiters.get(remotePeer) ?? new Set()
+    this.#waiters.set(remotePeer, waiting)
+    let resolve: Waiter['resolve'] = () => undefined
+    const arrival = new Promise<Session>((onArrival) => {
+      resolve = onArrival
+    })
+    const waiter: Waiter = { resolve, abort: scope.abort }
+    waiting.add(waiter)
+    try {
+      return await raceAbort(arrival, scope.signal)
+    } catch (cause) {
+      // Not thrown on: the adapter resets a stream whose handler fails, and the reset may overtake the answer.
+      const text = `no hello within ${HELLO_TIMEOUT_MS} ms`
+      await this.#frames(duplex).fail(new SubnetError('UNAUTHENTICATED', text, { cause }))
+      return undefined
+    } finally {
+      waiting.delete(waiter)
+      if (waiting.size === 0) this.#waiters.delete(remotePeer)
+    }
+  }
+
+  #frames(duplex: Duplex): FrameStream {
+    return new FrameStream(duplex, this.#components.clock, HELLO)
+  }
+
+  /** The peer was told what it may know; here only this node's own trouble is worth an operator's eye. */
+  #report(protocol: string, peer: string, error: unknown): void {
+    const fields = { err: error, protocol, peer }
+    if (isTellable(error) || isSubnetError(error, 'DISCONNECTED') || isSubnetError(error, 'STOPPED'))
+      this.#components.logger.debug(fields, 'a request failed')
+    else this.#components.logger.error(fields, 'a request failed unexpectedly')
+  }
+}

@@ -1,0 +1,218 @@
+/** The client's side of `retrieve`: one stream to one miner; what comes back is verified before anybody sees it. */
+import { equals } from 'uint8arrays'
+import type { AbortOptions } from '../../src/base/abort.js'
+import { raceAbort } from '../../src/base/abort.js'
+import { SubnetError, toSubnetError } from '../../src/base/errors.js'
+import { Semaphore } from '../../src/base/semaphore.js'
+import { sha256 } from '../../src/crypto/hash.js'
+import { LEAF_BYTES } from '../../src/crypto/merkle.js'
+import type { ChunkReference } from '../../src/redundancy/chunk.js'
+import { VerifiedSpan } from '../../src/redundancy/chunk.js'
+import type { FrameStream } from '../common/frames.js'
+import { unlessFailure } from '../common/frames.js'
+import { fromFailure } from '../common/status.js'
+import type { PeerComponents } from '../hello/exchange.js'
+import { openFrames } from '../hello/exchange.js'
+import type { KnownPeer } from '../hello/sessions.js'
+import type { Order } from '../order/order.js'
+import type { RetrieveAnswer } from './messages.js'
+import {
+  RETRIEVE,
+  RETRIEVE_CREDIT_BYTES,
+  RETRIEVE_IDLE_TIMEOUT_MS,
+  RETRIEVE_QUEUE_MAX,
+  retrieveAnswerSchema,
+  retrieveOpenedSchema,
+} from './messages.js'
+
+export interface LeafRange {
+  readonly firstLeaf: number
+  readonly leaves: number
+}
+
+type BodyHeader = Extract<RetrieveAnswer, { type: 'body' }>
+
+interface Pending {
+  /** The length the body must have, given what its header says of the chunk; throws if that is another chunk. */
+  readonly expect: (header: BodyHeader) => number
+  /** Verifies the body and hands it on; throws `MISMATCH`. */
+  readonly accept: (bytes: Uint8Array, proof: readonly Uint8Array[]) => void
+  readonly reject: (error: unknown) => void
+}
+
+export class RetrieveStream {
+  readonly peer: KnownPeer
+  readonly #frames: FrameStream
+  readonly #writer = new Semaphore({ permitsMax: 1, waitersMax: 1_024 })
+  readonly #slots = new Semaphore({ permitsMax: RETRIEVE_QUEUE_MAX, waitersMax: 65_536 })
+  readonly #pending = new Map<number, Pending>()
+  #next = 0
+  #consumedBytes = 0
+  #failure: SubnetError | undefined
+
+  private constructor(peer: KnownPeer, frames: FrameStream) {
+    this.peer = peer
+    this.#frames = frames
+  }
+
+  /** Opens the stream, presents the order and gives the first credit. */
+  static async open(
+    components: PeerComponents,
+    peer: KnownPeer,
+    order: Order,
+    options: AbortOptions = {},
+  ): Promise<RetrieveStream> {
+    const frames = await openFrames(components, RETRIEVE, peer, options)
+    try {
+      await frames.writeMessage({ type: 'open', order }, options)
+      unlessFailure(await frames.readMessage(retrieveOpenedSchema, 'opened', options), peer.peerId)
+      const stream = new RetrieveStream(peer, frames)
+      await frames.writeMessage({ type: 'credit', bytes: RETRIEVE_CREDIT_BYTES }, options)
+      void stream.#readAnswers()
+      return stream
+    } catch (error) {
+      frames.duplex.abort(error instanceof Error ? error : new Error(String(error)))
+      throw error
+    }
+  }
+
+  /** Requests sent and not answered yet: how busy this holder is with us. */
+  get waiting(): number {
+    return this.#pending.size
+  }
+
+  /**
+   * A chunk, or whole leaves of it, verified. Rejects with `NOT_FOUND` when the miner has it not; a body that does not
+   * verify is `MISMATCH` and ends the stream.
+   */
+  async get(reference: ChunkReference, range?: LeafRange, options: AbortOptions = {}): Promise<VerifiedSpan> {
+    return await this.#request<VerifiedSpan>(
+      reference.digest,
+      range,
+      ({ sizeBytes }) => {
+        if (sizeBytes !== reference.sizeBytes) {
+          throw new SubnetError('MISMATCH', `${this.peer.peerId} has another chunk under this digest`)
+        }
+        return rangeBytes(sizeBytes, range)
+      },
+      (bytes, proof) =>
+        range === undefined
+          ? VerifiedSpan.chunk(reference, bytes)
+          : VerifiedSpan.leaves(reference, range.firstLeaf, bytes, proof),
+      options,
+    )
+  }
+
+  /** A whole chunk of which only the digest is known, such as a manifest's root. */
+  async getWhole(digest: Uint8Array, options: AbortOptions = {}): Promise<Uint8Array> {
+    return await this.#request(
+      digest,
+      undefined,
+      ({ sizeBytes }) => sizeBytes,
+      (bytes) => {
+        if (!equals(sha256(bytes), digest))
+          throw new SubnetError('MISMATCH', 'the bytes are not what was asked for')
+        return bytes
+      },
+      options,
+    )
+  }
+
+  async close(options: AbortOptions = {}): Promise<void> {
+    await this.#frames.duplex.closeWrite(options)
+  }
+
+  abort(reason: Error): void {
+    this.#fail(toSubnetError(reason, 'STOPPED'))
+    this.#frames.duplex.abort(reason)
+  }
+
+  async #request<T>(
+    digest: Uint8Array,
+    range: LeafRange | undefined,
+    expect: Pending['expect'],
+    verify: (bytes: Uint8Array, proof: readonly Uint8Array[]) => T,
+    options: AbortOptions,
+  ): Promise<T> {
+    const release = await this.#slots.acquire(1, options)
+    try {
+      if (this.#failure !== undefined) throw this.#failure
+      const number = this.#next
+      this.#next += 1
+      const answer = new Promise<T>((resolve, reject) => {
+        const accept: Pending['accept'] = (bytes, proof) => resolve(verify(bytes, proof))
+        this.#pending.set(number, { expect, accept, reject })
+      })
+      // Should the write fail first, its error is the one thrown.
+      answer.catch(() => undefined)
+      await this.#write({
+        type: 'get',
+        number,
+        digest,
+        firstLeaf: range?.firstLeaf ?? 0,
+        leaves: range?.leaves ?? 0,
+      })
+      return await raceAbort(answer, options.signal)
+    } catch (error) {
+      throw this.#failure ?? error
+    } finally {
+      release()
+    }
+  }
+
+  async #write(message: unknown): Promise<void> {
+    await this.#writer.run(() => this.#frames.writeMessage(message))
+  }
+
+  async #readAnswers(): Promise<void> {
+    try {
+      for (;;) {
+        const answer = await this.#frames.readOptional(retrieveAnswerSchema, 'retrieve answer', {
+          waitMs: RETRIEVE_IDLE_TIMEOUT_MS,
+        })
+        if (answer === undefined)
+          throw new SubnetError('DISCONNECTED', `${this.peer.peerId} ended the stream`)
+        await this.#receive(unlessFailure(answer, this.peer.peerId))
+      }
+    } catch (error) {
+      const failure = toSubnetError(error, 'DISCONNECTED')
+      this.#fail(failure)
+      this.#frames.duplex.abort(failure)
+    }
+  }
+
+  async #receive(answer: Exclude<RetrieveAnswer, { type: 'failure' }>): Promise<void> {
+    const pending = this.#pending.get(answer.number)
+    if (pending === undefined)
+      throw new SubnetError('INVALID', `an answer to request ${answer.number}, never sent`)
+    if (answer.type === 'refused') {
+      this.#pending.delete(answer.number)
+      pending.reject(fromFailure(answer.failure, this.peer.peerId))
+      return
+    }
+    const lengthBytes = pending.expect(answer)
+    if (answer.lengthBytes !== lengthBytes) {
+      throw new SubnetError(
+        'MISMATCH',
+        `${this.peer.peerId} sends ${answer.lengthBytes} bytes for ${lengthBytes}`,
+      )
+    }
+    const bytes = await this.#frames.readBytes(lengthBytes)
+    pending.accept(bytes, answer.proof)
+    this.#pending.delete(answer.number)
+    this.#consumedBytes += lengthBytes
+    await this.#write({ type: 'credit', bytes: this.#consumedBytes + RETRIEVE_CREDIT_BYTES })
+  }
+
+  #fail(error: SubnetError): void {
+    this.#failure ??= error
+    for (const pending of this.#pending.values()) pending.reject(this.#failure)
+    this.#pending.clear()
+  }
+}
+
+function rangeBytes(sizeBytes: number, range: LeafRange | undefined): number {
+  if (range === undefined) return sizeBytes
+  const start = range.firstLeaf * LEAF_BYTES
+  return Math.min(sizeBytes, start + range.leaves * LEAF_BYTES) - start
+}

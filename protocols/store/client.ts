@@ -1,0 +1,195 @@
+/**
+ * The client's side of `store`: one stream to one miner, headers and bodies pipelined within the miner's credit.
+ *
+ * Next hop on the store path: protocols/store/server.ts, on the miner.
+ */
+import { equals } from 'uint8arrays'
+import type { AbortOptions } from '../../src/base/abort.js'
+import { raceAbort } from '../../src/base/abort.js'
+import { SubnetError, toSubnetError } from '../../src/base/errors.js'
+import { Semaphore } from '../../src/base/semaphore.js'
+import type { FrameStream } from '../common/frames.js'
+import { unlessFailure } from '../common/frames.js'
+import { encodeMessage } from '../common/schema.js'
+import type { WireDomain } from '../common/signed.js'
+import { sameKey } from '../common/signed.js'
+import { fromFailure } from '../common/status.js'
+import type { PeerComponents } from '../hello/exchange.js'
+import { openFrames } from '../hello/exchange.js'
+import type { KnownPeer } from '../hello/sessions.js'
+import type { LeaseEntry, SignedLease } from '../lease/lease.js'
+import { checkLeaseHeld } from '../lease/lease.js'
+import type { Order } from '../order/order.js'
+import type { StoreAnswer } from './messages.js'
+import { STORE, STORE_IDLE_TIMEOUT_MS, storeAnswerSchema, storeOpenedSchema } from './messages.js'
+
+/** A chunk as it is sent. */
+export interface OutgoingChunk {
+  readonly digest: Uint8Array
+  readonly auditRoot: Uint8Array
+  readonly bytes: Uint8Array
+}
+
+export interface LeaseTerms {
+  readonly object: Uint8Array
+  readonly entries: readonly LeaseEntry[]
+  readonly endBlock: number
+}
+
+interface Pending {
+  readonly resolve: (present: boolean) => void
+  readonly reject: (error: unknown) => void
+}
+
+export class StoreStream {
+  readonly peer: KnownPeer
+  readonly #frames: FrameStream
+  readonly #order: Order
+  readonly #domain: WireDomain
+  readonly #credit: Semaphore
+  /** One frame with its body at a time. */
+  readonly #writer = new Semaphore({ permitsMax: 1, waitersMax: 1_024 })
+  readonly #pending = new Map<number, Pending>()
+  #pendingLease: { resolve: (lease: SignedLease) => void; reject: (error: unknown) => void } | undefined
+  #next = 0
+  #failure: SubnetError | undefined
+
+  private constructor(
+    peer: KnownPeer,
+    frames: FrameStream,
+    order: Order,
+    domain: WireDomain,
+    creditChunks: number,
+  ) {
+    this.peer = peer
+    this.#frames = frames
+    this.#order = order
+    this.#domain = domain
+    this.#credit = new Semaphore({ permitsMax: creditChunks, waitersMax: 1_024 })
+  }
+
+  /** Opens the stream and presents the order. Rejects with the miner's refusal. */
+  static async open(
+    components: PeerComponents,
+    peer: KnownPeer,
+    order: Order,
+    domain: WireDomain,
+    options: AbortOptions = {},
+  ): Promise<StoreStream> {
+    const frames = await openFrames(components, STORE, peer, options)
+    try {
+      await frames.writeMessage({ type: 'open', order }, options)
+      const opened = unlessFailure(
+        await frames.readMessage(storeOpenedSchema, 'opened', options),
+        peer.peerId,
+      )
+      const stream = new StoreStream(peer, frames, order, domain, opened.creditChunks)
+      void stream.#readAnswers()
+      return stream
+    } catch (error) {
+      frames.duplex.abort(error instanceof Error ? error : new Error(String(error)))
+      throw error
+    }
+  }
+
+  /** Resolves when the miner says that the chunk is durable: true if it held it already. */
+  async send(chunk: OutgoingChunk, options: AbortOptions = {}): Promise<boolean> {
+    const release = await this.#credit.acquire(1, options)
+    try {
+      this.#throwIfOver()
+      const number = this.#next
+      this.#next += 1
+      const answer = new Promise<boolean>((resolve, reject) => this.#pending.set(number, { resolve, reject }))
+      // The answer may fail while the body is still being written: the write's own error is then thrown first.
+      answer.catch(() => undefined)
+      await this.#writer.run(async () => {
+        const { digest, auditRoot, bytes } = chunk
+        await this.#frames.writeMessage({ type: 'chunk', number, digest, auditRoot, sizeBytes: bytes.length })
+        await this.#frames.writeBody(bytes)
+      })
+      return await raceAbort(answer, options.signal)
+    } catch (error) {
+      throw this.#failure ?? error
+    } finally {
+      release()
+    }
+  }
+
+  /** The miner's signature that it holds these chunks, verified. */
+  async lease(terms: LeaseTerms, options: AbortOptions = {}): Promise<SignedLease> {
+    this.#throwIfOver()
+    const answer = new Promise<SignedLease>((resolve, reject) => {
+      this.#pendingLease = { resolve, reject }
+    })
+    answer.catch(() => undefined)
+    await this.#writer.run(() => this.#frames.writeMessage({ type: 'lease', ...terms }, options))
+    const signed = await raceAbort(answer, options.signal)
+    const { lease } = signed
+    const asked = encodeMessage([
+      terms.object,
+      this.#order.validator,
+      this.peer.hotkey,
+      terms.entries,
+      terms.endBlock,
+    ])
+    const given = encodeMessage([lease.object, lease.validator, lease.miner, lease.entries, lease.endBlock])
+    if (!sameKey(lease.miner, this.peer.hotkey) || !equals(asked, given)) {
+      throw new SubnetError('MISMATCH', `${this.peer.peerId} signed another lease than asked for`)
+    }
+    checkLeaseHeld(signed, this.#domain)
+    return signed
+  }
+
+  /** Ends the stream after everything sent was answered. */
+  async close(options: AbortOptions = {}): Promise<void> {
+    await this.#frames.duplex.closeWrite(options)
+  }
+
+  abort(reason: Error): void {
+    this.#fail(toSubnetError(reason, 'STOPPED'))
+    this.#frames.duplex.abort(reason)
+  }
+
+  #throwIfOver(): void {
+    if (this.#failure !== undefined) throw this.#failure
+  }
+
+  async #readAnswers(): Promise<void> {
+    try {
+      for (;;) {
+        const answer = await this.#frames.readOptional(storeAnswerSchema, 'store answer', {
+          waitMs: STORE_IDLE_TIMEOUT_MS,
+        })
+        if (answer === undefined)
+          throw new SubnetError('DISCONNECTED', `${this.peer.peerId} ended the stream`)
+        this.#settle(unlessFailure(answer, this.peer.peerId))
+      }
+    } catch (error) {
+      const failure = toSubnetError(error, 'DISCONNECTED')
+      this.#fail(failure)
+      this.#frames.duplex.abort(failure)
+    }
+  }
+
+  #settle(answer: Exclude<StoreAnswer, { type: 'failure' }>): void {
+    if (answer.type === 'leased') {
+      this.#pendingLease?.resolve(answer.lease)
+      this.#pendingLease = undefined
+      return
+    }
+    const pending = this.#pending.get(answer.number)
+    if (pending === undefined)
+      throw new SubnetError('INVALID', `an answer to chunk ${answer.number}, never sent`)
+    this.#pending.delete(answer.number)
+    if (answer.type === 'kept') pending.resolve(answer.present)
+    else pending.reject(fromFailure(answer.failure, this.peer.peerId))
+  }
+
+  #fail(error: SubnetError): void {
+    this.#failure ??= error
+    for (const pending of this.#pending.values()) pending.reject(this.#failure)
+    this.#pending.clear()
+    this.#pendingLease?.reject(this.#failure)
+    this.#pendingLease = undefined
+  }
+}

@@ -1,0 +1,74 @@
+/** Cancellation: how a caller's patience travels down, and how a deadline joins it. */
+import { setMaxListeners } from 'node:events'
+import type { Clock } from './clock.js'
+import { SubnetError } from './errors.js'
+
+/** The last parameter of every function that may wait. */
+export interface AbortOptions {
+  readonly signal?: AbortSignal
+}
+
+/** A signal that must be released when the work is over, or its timer and listeners stay. */
+export interface ScopedSignal extends Disposable {
+  readonly signal: AbortSignal
+  readonly abort: (reason: unknown) => void
+}
+
+/**
+ * A signal that aborts with `TIMEOUT` after `timeoutMs`, or with the parent's reason before that.
+ * `what` names the work in the error: "<what> took longer than 5000 ms".
+ */
+export function deadline(
+  clock: Clock,
+  timeoutMs: number,
+  what: string,
+  parent?: AbortSignal | undefined,
+): ScopedSignal {
+  const scope = childSignal(parent)
+  const timer = clock.after(timeoutMs, () => {
+    scope.abort(
+      new SubnetError('TIMEOUT', `${what} took longer than ${timeoutMs} ms`, { data: { timeoutMs } }),
+    )
+  })
+  return {
+    signal: scope.signal,
+    abort: scope.abort,
+    [Symbol.dispose]() {
+      timer.cancel()
+      scope[Symbol.dispose]()
+    },
+  }
+}
+
+/** A signal that follows its parent and can be aborted on its own. */
+export function childSignal(parent?: AbortSignal | undefined): ScopedSignal {
+  const controller = new AbortController()
+  // One transfer hangs dozens of deadlines on its caller's signal, each released in time: no leak to warn of.
+  if (parent !== undefined) setMaxListeners(0, parent)
+  setMaxListeners(0, controller.signal)
+  const follow = () => controller.abort(parent?.reason)
+  if (parent?.aborted === true) follow()
+  else parent?.addEventListener('abort', follow, { once: true })
+  return {
+    signal: controller.signal,
+    abort: (reason) => controller.abort(reason),
+    [Symbol.dispose]() {
+      parent?.removeEventListener('abort', follow)
+    },
+  }
+}
+
+/** Settles as `work` does, or rejects with the signal's reason if that comes first. `work` itself goes on. */
+export function raceAbort<T>(work: Promise<T>, signal?: AbortSignal | undefined): Promise<T> {
+  if (signal === undefined) return work
+  if (signal.aborted) {
+    // The loser's failure has no reader left: the caller already gets the signal's reason.
+    work.catch(() => undefined)
+    return Promise.reject(signal.reason)
+  }
+  return new Promise((resolve, reject) => {
+    const onAbort = () => reject(signal.reason)
+    signal.addEventListener('abort', onAbort, { once: true })
+    work.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort))
+  })
+}

@@ -1,0 +1,54 @@
+/** Sizes as people write and read them. */
+import { SubnetError } from './errors.js'
+
+export const KIB = 1024
+export const MIB = 1024 * KIB
+export const GIB = 1024 * MIB
+export const TIB = 1024 * GIB
+
+const UNIT_BYTES: Readonly<Record<string, number>> = {
+  '': 1,
+  b: 1,
+  k: KIB,
+  kib: KIB,
+  kb: 1e3,
+  m: MIB,
+  mib: MIB,
+  mb: 1e6,
+  g: GIB,
+  gib: GIB,
+  gb: 1e9,
+  t: TIB,
+  tib: TIB,
+  tb: 1e12,
+}
+
+/** Bytes of "512MiB", "1.5 GiB", "64k" (binary) or "10MB" (decimal). Throws `CONFIG` on anything else. */
+export function parseBytes(text: string): number {
+  const match = /^(\d+(?:\.\d+)?)\s*([a-z]*)$/i.exec(text.trim())
+  const unitBytes = match === null ? undefined : UNIT_BYTES[(match[2] ?? '').toLowerCase()]
+  const bytes = unitBytes === undefined ? Number.NaN : Math.floor(Number(match?.[1]) * unitBytes)
+  if (!Number.isSafeInteger(bytes)) {
+    throw new SubnetError('CONFIG', `"${text}" is not a size: write it like 512MiB, 1.5GiB or 10GB`)
+  }
+  return bytes
+}
+
+/** "64.0 MiB": one decimal, binary units. */
+export function formatBytes(bytes: number): string {
+  const steps: readonly (readonly [number, string])[] = [
+    [TIB, 'TiB'],
+    [GIB, 'GiB'],
+    [MIB, 'MiB'],
+    [KIB, 'KiB'],
+  ]
+  for (const [size, name] of steps) if (bytes >= size) return `${(bytes / size).toFixed(1)} ${name}`
+  return `${bytes} B`
+}
+
+/** "1.4 s", "2 m 05 s". */
+export function formatDuration(durationMs: number): string {
+  if (durationMs < 60_000) return `${(durationMs / 1000).toFixed(1)} s`
+  const seconds = Math.round(durationMs / 1000)
+  return `${Math.floor(seconds / 60)} m ${String(seconds % 60).padStart(2, '0')} s`
+}

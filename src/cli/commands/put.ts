@@ -1,0 +1,102 @@
+/**
+ * `subnet-node put FILE|-`: stores a file and prints its capability.
+ *
+ * Next hop on the store path: roles/client/client.ts.
+ */
+import { open } from 'node:fs/promises'
+import type { Readable } from 'node:stream'
+import type { Command } from 'commander'
+import { systemClock } from '../../base/clock.js'
+import { SubnetError, toSubnetError } from '../../base/errors.js'
+import { formatBytes, MIB } from '../../base/units.js'
+import type { PutResult } from '../../roles/client/client.js'
+import { addClientOptions, withClient } from '../client-session.js'
+import { addProgressOption, type OutputOptions, wholeNumber } from '../options.js'
+import { Output } from '../output.js'
+import { ProgressLine, type ProgressMode } from '../progress.js'
+
+interface PutOptions extends OutputOptions {
+  readonly progress: ProgressMode
+  readonly leaseBlocks?: number
+}
+
+const READ_BYTES = MIB
+
+export function addPut(program: Command): void {
+  const command = program
+    .command('put')
+    .description('store a file, encrypted and spread over independent miners; prints its capability')
+    .argument('<file>', 'file to store, or - for standard input')
+    .option(
+      '--lease-blocks <n>',
+      'blocks the miners are to keep it (default 30 days of 12 s)',
+      wholeNumber(1, 2 ** 31),
+    )
+    .action(put)
+  addProgressOption(command)
+  addClientOptions(command, ['profile'])
+}
+
+async function put(file: string, options: PutOptions): Promise<void> {
+  const output = new Output(options)
+  const source = await openSource(file)
+  try {
+    await withClient(options, async (client, signal) => {
+      const line = new ProgressLine(systemClock, 'storing', options.progress)
+      const { sizeBytes } = source
+      const total = sizeBytes === undefined ? {} : { totalBytes: sizeBytes }
+      try {
+        const result = await client.storage.put(read(source.stream, file), {
+          signal,
+          ...(sizeBytes === undefined ? {} : { sizeBytes }),
+          ...(options.leaseBlocks === undefined ? {} : { leaseBlocks: options.leaseBlocks }),
+          onProgress: (progress) => line.update({ ...progress, ...total }),
+        })
+        line.end()
+        show(output, result)
+      } finally {
+        line.end()
+      }
+    })
+  } finally {
+    source.stream.destroy()
+  }
+}
+
+function show(output: Output, result: PutResult): void {
+  const { sizeBytes, storedBytes, holders, profile, weakestReceipts, fullReceipts, warning } = result
+  output.note(
+    `${formatBytes(sizeBytes)} stored as ${formatBytes(storedBytes)} on ${holders.length} miners (${profile}); ` +
+      `the weakest segment has ${weakestReceipts} of ${fullReceipts} receipts`,
+  )
+  if (warning !== undefined) output.note(`warning: ${warning}`)
+  output.note('Whoever has this capability can read the file. There is no other way to read it:')
+  output.result({ ...result, address: undefined }, result.capability)
+}
+
+interface Source {
+  readonly stream: Readable
+  readonly sizeBytes?: number
+}
+
+/** Opened at once, so that what cannot be read is said before anybody is asked for room. */
+async function openSource(file: string): Promise<Source> {
+  if (file === '-') return { stream: process.stdin }
+  const handle = await open(file).catch((cause: NodeJS.ErrnoException) => {
+    const code = cause.code === 'ENOENT' ? 'NOT_FOUND' : 'DISK'
+    throw new SubnetError(code, `cannot read ${file}`, { cause })
+  })
+  const found = await handle.stat()
+  if (found.isFile())
+    return { stream: handle.createReadStream({ highWaterMark: READ_BYTES }), sizeBytes: found.size }
+  await handle.close()
+  throw new SubnetError('INVALID', `${file} is not a file; pipe it in and give - to store a stream`)
+}
+
+async function* read(stream: Readable, file: string): AsyncGenerator<Uint8Array> {
+  try {
+    yield* stream
+  } catch (error) {
+    throw toSubnetError(error, 'DISK', `reading ${file}`)
+  }
+}

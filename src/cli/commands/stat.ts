@@ -1,0 +1,32 @@
+/** `subnet-node stat CAP`: what is known of an object without reading it. */
+import type { Command } from 'commander'
+import { formatBytes } from '../../base/units.js'
+import { addClientOptions, withClient } from '../client-session.js'
+import type { OutputOptions } from '../options.js'
+import { Output } from '../output.js'
+
+export function addStat(program: Command): void {
+  const command = program
+    .command('stat')
+    .description('show size, profile and health of an object without reading it')
+    .argument('<capability>', 'what `put` printed; the part before # is enough')
+    .action(stat)
+  addClientOptions(command)
+}
+
+async function stat(capability: string, options: OutputOptions): Promise<void> {
+  const output = new Output(options)
+  await withClient(options, async (client, signal) => {
+    const status = await client.storage.stat(capability, { signal })
+    const { weakest } = status
+    const rows: readonly (readonly [string, string])[] = [
+      ['size', formatBytes(status.sizeBytes)],
+      ['stored', `${formatBytes(status.storedBytes)} in ${status.segments} segments (${status.profile})`],
+      ['created', new Date(status.createdUnixSeconds * 1000).toISOString()],
+      ['holders', `${status.holdersReachable} of ${status.holders} answer`],
+      ['weakest', `${weakest.live} of ${weakest.n} chunks live, ${weakest.k} needed`],
+      ['health', status.health],
+    ]
+    output.result(status, rows.map(([name, value]) => `${name.padEnd(9)}${value}`).join('\n'))
+  })
+}

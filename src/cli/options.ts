@@ -1,0 +1,46 @@
+/** Options that commands share: settings under Bittensor's own names where it has one, and how output looks. */
+import { type Command, Option } from 'commander'
+import { SubnetError } from '../base/errors.js'
+import { loadConfig } from '../config/load.js'
+import type { Config } from '../config/resolve.js'
+import { flagOf, SETTINGS, type SettingName } from '../config/settings.js'
+
+export interface OutputOptions {
+  readonly json: boolean
+  readonly debug: boolean
+}
+
+/** Adds flags for these settings. They have no defaults here: variables and the file come before those. */
+export function addSettings(command: Command, names: readonly SettingName[]): void {
+  for (const name of names) {
+    const { value, description, fallback } = SETTINGS[name]
+    const shown = fallback === undefined ? '' : ` (default: ${fallback})`
+    command.addOption(new Option(`${flagOf(name)} ${value}`, description + shown))
+  }
+  command.option('--config <path>', 'settings file')
+}
+
+export function addOutputOptions(command: Command): void {
+  command.option('--json', 'print JSON instead of text', false)
+  command.option('--debug', 'show stacks of errors', false)
+}
+
+export function addProgressOption(command: Command): void {
+  const option = new Option('--progress <mode>', 'progress on stderr: a line on a terminal, NDJSON, or none')
+  command.addOption(option.choices(['auto', 'json', 'off']).default('auto'))
+}
+
+/** The settings of this run of a command: flags, environment, file, defaults. */
+export async function commandConfig(options: object): Promise<Config> {
+  const flags = options as Readonly<Record<string, unknown>>
+  const path = typeof flags.config === 'string' ? flags.config : undefined
+  return await loadConfig({ flags, environment: process.env, path })
+}
+
+export function wholeNumber(min: number, max: number): (text: string) => number {
+  return (text) => {
+    const value = Number(text)
+    if (Number.isInteger(value) && value >= min && value <= max) return value
+    throw new SubnetError('CONFIG', `"${text}" is not a whole number from ${min} to ${max}`)
+  }
+}

@@ -1,0 +1,32 @@
+/** Defaults a user can change, each with its unit and reason. Limits that are part of a protocol live with it. */
+import { homedir } from 'node:os'
+import { join } from 'node:path'
+
+/** The subnet when none is given. */
+export const DEFAULT_NETUID = 1
+/** Share of the free disk a miner offers when no capacity is given: small enough to be harmless anywhere. */
+export const DEFAULT_THRESHOLD = 0.0001
+export const DEFAULT_WALLET_NAME = 'default'
+export const DEFAULT_WALLET_HOTKEY = 'default'
+/** Loopback: a node is public only when its operator says so. Port 0 is any free one. */
+export const DEFAULT_LISTEN = '/ip4/127.0.0.1/tcp/0'
+export const DEFAULT_PROFILE = 'small'
+/** 7,200 blocks of 12 s are a day; leases last 30 days unless asked otherwise. */
+export const DEFAULT_LEASE_BLOCKS = 30 * 7_200
+
+/** Where shards and ledgers live when nothing else is said. */
+export function defaultDbRootPath(): string {
+  return join(homedir(), 'bittensor-db')
+}
+
+export function defaultWalletPath(): string {
+  return join(homedir(), '.bittensor', 'wallets')
+}
+
+/** Where a devnet's chain listens and clients look for it, unless told otherwise. Not the port of a real node. */
+export const DEFAULT_DEVCHAIN_PORT = 9955
+export const DEFAULT_CHAIN_ENDPOINT = `dev://127.0.0.1:${DEFAULT_DEVCHAIN_PORT}`
+/** Between two visits of a validator to a miner on a devchain: its blocks come every second. */
+export const DEV_VISIT_INTERVAL_MS = 2_000
+/** What a miner on a devchain offers unless told otherwise. */
+export const DEV_CAPACITY_BYTES = 2 ** 30

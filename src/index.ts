@@ -1,0 +1,23 @@
+/** The library's only public door. */
+import './base/platform.js'
+
+export type { AbortOptions } from './base/abort.js'
+export type { Clock } from './base/clock.js'
+export { ERROR_CODES, type ErrorCode, type ErrorData, isSubnetError, SubnetError } from './base/errors.js'
+export { createLogger, type Logger, type LogLevel } from './base/log.js'
+export type { Random } from './base/random.js'
+export type { Chain } from './chain/chain.js'
+export type { WalletLocation } from './chain/wallet.js'
+export { type ClientInit, type ClientOptions, createClient, type SubnetClient } from './node/client.js'
+export {
+  createNode,
+  type NodeIdentity,
+  type NodeInit,
+  type NodeOptions,
+  type SubnetNode,
+} from './node/node.js'
+export type { ProfileName } from './redundancy/profiles.js'
+export type { GetResult, ObjectStatus, PutOptions, PutResult, StorageClient } from './roles/client/client.js'
+export type { AuditReport } from './roles/validator/auditor.js'
+export type { DownloadOptions, DownloadProgress } from './transfer/download.js'
+export type { HolderReport, UploadOptions, UploadProgress } from './transfer/upload.js'

@@ -1,0 +1,255 @@
+/**
+ * The `Duplex` over a libp2p 3 stream: the only file that touches one. It is here because every ready-made way to read
+ * such a stream (async iterator, `pipe`, `lpStream`) buffers without bound or kills the stream when the reader is slow.
+ * It knows nothing of protocols or connections; `libp2p-net.ts` opens and hands over the streams.
+ */
+import type { Stream, StreamCloseEvent, StreamMessageEvent } from '@libp2p/interface'
+import { type AbortOptions, raceAbort } from '../base/abort.js'
+import { invariant, isSubnetError, SubnetError } from '../base/errors.js'
+import { KIB } from '../base/units.js'
+import type { Duplex } from './duplex.js'
+
+/** Unread input above which the sender gets no more window. What it still may send then is one yamux window. */
+export const UNREAD_MAX_BYTES = 512 * KIB
+/** Unsent output above which a write waits: enough to keep the connection busy while the writer prepares more. */
+export const UNSENT_MAX_BYTES = 256 * KIB
+/** A write is handed to libp2p in slices of this size, so that one huge write cannot fill memory either. */
+const WRITE_SLICE_BYTES = 256 * KIB
+/** Unread pieces are joined up to this size: a flood of one-byte frames must not cost an object each. */
+const JOIN_MAX_BYTES = 64 * KIB
+
+/** The two methods of every libp2p stream (its base class `AbstractStream`) that stop and restart the sender. */
+type HoldableStream = Stream & { sendPause(): void; sendResume(): void }
+
+export class Libp2pDuplex implements Duplex {
+  readonly remotePeer: string
+  readonly #stream: HoldableStream
+  readonly #readable = new Gate()
+  readonly #writable = new Gate()
+  readonly #onEnd: (duplex: Libp2pDuplex) => void
+  readonly #unread = new Unread()
+  /** The peer said that it writes nothing more (yamux FIN), so all it wrote is unread or read. */
+  #inputComplete = false
+  #held = false
+  #failure: Error | undefined
+  #writeEnded = false
+  #closing: Promise<void> | undefined
+  #reading = false
+  #writing = false
+
+  /**
+   * To be called as soon as libp2p hands the stream over: until someone listens, it buffers input without holding the
+   * sender back, and resets the stream at its limit. `onEnd` is called once, when both directions are over.
+   */
+  constructor(stream: Stream, remotePeer: string, onEnd: (duplex: Libp2pDuplex) => void = () => undefined) {
+    this.remotePeer = remotePeer
+    this.#stream = stream as HoldableStream
+    this.#onEnd = onEnd
+    stream.addEventListener('message', this.#onMessage)
+    stream.addEventListener('drain', this.#onDrain)
+    stream.addEventListener('remoteCloseWrite', this.#onPeerClosed)
+    stream.addEventListener('close', this.#onClose)
+    if (stream.status !== 'open') this.#onClose(new Event('close'))
+    // The FIN came before us. Bytes that libp2p kept for us are delivered in a microtask of the first listener.
+    else if (stream.remoteWriteStatus === 'closed') queueMicrotask(this.#onPeerClosed)
+  }
+
+  async read(options: AbortOptions = {}): Promise<Uint8Array | undefined> {
+    invariant(!this.#reading, 'one read at a time')
+    this.#reading = true
+    try {
+      for (;;) {
+        options.signal?.throwIfAborted()
+        const piece = this.#unread.shift()
+        if (piece !== undefined) {
+          this.#releaseSender()
+          return piece
+        }
+        if (this.#inputComplete) return undefined
+        if (this.#failure !== undefined) throw this.#failure
+        await this.#readable.wait(options)
+      }
+    } finally {
+      this.#reading = false
+    }
+  }
+
+  async write(bytes: Uint8Array, options: AbortOptions = {}): Promise<void> {
+    invariant(!this.#writing, 'one write at a time')
+    invariant(!this.#writeEnded, 'a write after closeWrite')
+    this.#writing = true
+    try {
+      for (let at = 0; at < bytes.length; at += WRITE_SLICE_BYTES) {
+        options.signal?.throwIfAborted()
+        this.#send(bytes.subarray(at, at + WRITE_SLICE_BYTES))
+        // Not `send`'s answer nor libp2p's `onDrain()`: a drain event of the connection wakes every stream on it, also
+        // those whose own window is still shut, and `onDrain()` resolves at once from its second use on.
+        while (this.#stream.writeBufferLength > UNSENT_MAX_BYTES) {
+          await this.#writable.wait(options)
+          if (this.#failure !== undefined) throw this.#failure
+        }
+      }
+    } finally {
+      this.#writing = false
+    }
+  }
+
+  async closeWrite(options: AbortOptions = {}): Promise<void> {
+    options.signal?.throwIfAborted()
+    if (this.#failure !== undefined) throw this.#failure
+    this.#writeEnded = true
+    // Without the caller's signal: libp2p never sends the FIN of a close that was aborted once, nor tries again.
+    this.#closing ??= this.#close()
+    await raceAbort(this.#closing, options.signal)
+  }
+
+  abort(reason: Error): void {
+    this.#inputComplete = false
+    this.#fail(reason)
+    // Reports to `#onClose` in this very call, unless the stream is over already.
+    this.#stream.abort(reason)
+  }
+
+  #send(slice: Uint8Array): void {
+    if (this.#failure !== undefined) throw this.#failure
+    try {
+      this.#stream.send(slice)
+    } catch (cause) {
+      // When the connection breaks under the send, `close` came first and says more.
+      throw this.#failure ?? disconnected('the stream does not take more bytes', cause)
+    }
+  }
+
+  async #close(): Promise<void> {
+    try {
+      await this.#stream.close()
+    } catch (cause) {
+      throw this.#failure ?? disconnected('the stream broke before its last bytes were sent', cause)
+    }
+    // libp2p's close resolves quietly on a stream that was reset meanwhile.
+    if (this.#failure !== undefined) throw this.#failure
+  }
+
+  readonly #onMessage = (event: StreamMessageEvent): void => {
+    if (this.#failure !== undefined) return
+    this.#unread.push(event.data)
+    this.#holdSender()
+    this.#readable.open()
+  }
+
+  readonly #onDrain = (): void => {
+    // libp2p sends what it has queued in a microtask of this event, before the woken writer looks again.
+    this.#writable.open()
+  }
+
+  readonly #onPeerClosed = (): void => {
+    if (this.#failure !== undefined) return
+    this.#inputComplete = true
+    this.#readable.open()
+  }
+
+  readonly #onClose = (event: Event): void => {
+    const cause = (event as StreamCloseEvent).error
+    const outputComplete = this.#writeEnded && this.#stream.writeBufferLength === 0
+    // Without a FIN the input is cut, whatever libp2p says: its `end` also comes when the connection just went away.
+    if (cause !== undefined || !this.#inputComplete || !outputComplete) {
+      this.#fail(disconnected('the stream was reset or its connection lost', cause))
+    }
+    this.#onEnd(this)
+  }
+
+  /**
+   * Not `pause` and `resume` of the stream: those keep what still arrives in libp2p's own buffer, as an object per
+   * frame, and `resume` reopens the window also when the delivery it begins with has just paused the stream again;
+   * then the buffer fills until libp2p resets the stream. All input comes here instead and only the window is stopped.
+   */
+  #holdSender(): void {
+    if (this.#held || this.#unread.bytes <= UNREAD_MAX_BYTES) return
+    this.#held = true
+    this.#stream.sendPause()
+  }
+
+  #releaseSender(): void {
+    if (!this.#held || this.#unread.bytes > UNREAD_MAX_BYTES / 2 || this.#stream.status !== 'open') return
+    this.#held = false
+    try {
+      this.#stream.sendResume()
+    } catch (error) {
+      // The connection died under us and has not told the stream yet.
+      this.#stream.abort(disconnected('the connection is gone', error))
+    }
+  }
+
+  /** Complete input stays readable: a reset after the peer's last byte takes nothing away from it. */
+  #fail(reason: Error): void {
+    this.#failure ??= reason
+    if (!this.#inputComplete) this.#unread.clear()
+    this.#readable.open()
+    this.#writable.open()
+  }
+}
+
+/**
+ * Input in arrival order, copied: libp2p hands out views into socket and cipher buffers, and a queued 30-byte view
+ * would pin 64 KiB.
+ */
+class Unread {
+  /** Each begins its own buffer, which may have room behind it. */
+  #pieces: Uint8Array<ArrayBuffer>[] = []
+  bytes = 0
+
+  push(data: Iterable<Uint8Array> | Uint8Array): void {
+    for (const piece of data instanceof Uint8Array ? [data] : data) {
+      this.bytes += piece.length
+      const last = this.#pieces.at(-1)
+      if (last !== undefined && last.length + piece.length <= JOIN_MAX_BYTES) {
+        this.#pieces[this.#pieces.length - 1] = join(last, piece)
+      } else {
+        this.#pieces.push(new Uint8Array(piece))
+      }
+    }
+  }
+
+  shift(): Uint8Array | undefined {
+    const piece = this.#pieces.shift()
+    this.bytes -= piece?.length ?? 0
+    return piece
+  }
+
+  clear(): void {
+    this.#pieces = []
+    this.bytes = 0
+  }
+}
+
+/** `last` followed by `next`, in the buffer of `last` where it has room, else in one twice as large. */
+function join(last: Uint8Array<ArrayBuffer>, next: Uint8Array): Uint8Array<ArrayBuffer> {
+  const length = last.length + next.length
+  const fits = last.buffer.byteLength >= length
+  const joined = new Uint8Array(fits ? last.buffer : new ArrayBuffer(2 * length), 0, length)
+  if (!fits) joined.set(last)
+  joined.set(next, last.length)
+  return joined
+}
+
+/** Where one waiter sleeps until something changed, and then looks again. */
+class Gate {
+  #open: () => void = () => undefined
+
+  wait(options: AbortOptions): Promise<void> {
+    const opened = new Promise<void>((resolve) => {
+      this.#open = resolve
+    })
+    return raceAbort(opened, options.signal)
+  }
+
+  open(): void {
+    this.#open()
+  }
+}
+
+function disconnected(what: string, cause: unknown): SubnetError {
+  if (isSubnetError(cause)) return cause
+  const timedOut = cause instanceof Error && /timeout/i.test(cause.name)
+  return new SubnetError(timedOut ? 'TIMEOUT' : 'DISCONNECTED', what, cause === undefined ? {} : { cause })
+}

@@ -1,0 +1,67 @@
+/**
+ * Whose data a directory holds: layout version, role, hotkey and the chain's genesis, written at the first start. A node
+ * that finds another stamp does not write a byte.
+ */
+import { open, readFile, rename } from 'node:fs/promises'
+import { join } from 'node:path'
+import { z } from 'zod'
+import { SubnetError } from '../base/errors.js'
+
+/** Grows when older programs could not read what newer ones write. */
+export const DATA_LAYOUT = 1
+const FILE_NAME = 'stamp.json'
+
+const stampSchema = z.strictObject({
+  layout: z.number(),
+  role: z.string(),
+  hotkey: z.string(),
+  genesisHash: z.string(),
+})
+export type DataStamp = Omit<z.infer<typeof stampSchema>, 'layout'>
+
+/** Stamps a fresh directory, or checks the stamp of a used one. Rejects with `DATA_DIR` saying what differs. */
+export async function claimDataDirectory(path: string, stamp: DataStamp): Promise<void> {
+  const file = join(path, FILE_NAME)
+  const text = await readFile(file, 'utf8').catch((cause: NodeJS.ErrnoException) => {
+    if (cause.code === 'ENOENT') return undefined
+    throw new SubnetError('DISK', `cannot read ${file}`, { cause })
+  })
+  const own = { layout: DATA_LAYOUT, ...stamp }
+  if (text === undefined) await writeStamp(file, own)
+  else compare(path, parseStamp(file, text), own)
+}
+
+function parseStamp(file: string, text: string): z.infer<typeof stampSchema> {
+  try {
+    return stampSchema.parse(JSON.parse(text))
+  } catch (cause) {
+    throw new SubnetError('DATA_DIR', `${file} is torn or no stamp: restore it, or use another directory`, {
+      cause,
+    })
+  }
+}
+
+function compare(path: string, found: z.infer<typeof stampSchema>, own: z.infer<typeof stampSchema>): void {
+  if (found.layout !== own.layout) {
+    const text = `${path} has data layout ${found.layout}, this program reads ${own.layout}`
+    throw new SubnetError('DATA_DIR', text, { data: { path, found: found.layout, own: own.layout } })
+  }
+  for (const key of ['role', 'hotkey', 'genesisHash'] as const) {
+    if (found[key] === own[key]) continue
+    const text = `${path} belongs to another node: its ${key} is ${found[key]}, ours ${own[key]}; use another --node_name`
+    throw new SubnetError('DATA_DIR', text, { data: { path, field: key, found: found[key], own: own[key] } })
+  }
+}
+
+/** Complete or absent. */
+async function writeStamp(file: string, stamp: z.infer<typeof stampSchema>): Promise<void> {
+  const temporary = `${file}.tmp`
+  const handle = await open(temporary, 'w', 0o600)
+  try {
+    await handle.writeFile(`${JSON.stringify(stamp)}\n`)
+    await handle.sync()
+  } finally {
+    await handle.close()
+  }
+  await rename(temporary, file)
+}

@@ -1,0 +1,72 @@
+/**
+ * A chunk as the manifest names it, and the proof by type that bytes are the ones it names: what decodes takes only a
+ * `VerifiedSpan`, and only the two functions here make one.
+ */
+import { equals } from 'uint8arrays/equals'
+import { invariant, SubnetError } from '../base/errors.js'
+import { sha256 } from '../crypto/hash.js'
+import { LEAF_BYTES, LeafHasher, verifyRange } from '../crypto/merkle.js'
+
+/** What a manifest says of a stored chunk. */
+export interface ChunkReference {
+  /** sha2-256 of the stored bytes, 32 bytes: the chunk's name everywhere. */
+  readonly digest: Uint8Array
+  /** Root of the tree over its 4 KiB leaves, 32 bytes. */
+  readonly auditRoot: Uint8Array
+  readonly sizeBytes: number
+}
+
+/** The reference of a chunk with these stored bytes. */
+export function describeChunk(bytes: Uint8Array): ChunkReference {
+  const hasher = new LeafHasher()
+  hasher.update(bytes)
+  const { digest, auditRoot } = hasher.finish()
+  return { digest, auditRoot, sizeBytes: bytes.length }
+}
+
+/** Stored bytes of one chunk, whole or some of its leaves, that were checked against its reference. */
+export class VerifiedSpan {
+  readonly #reference: ChunkReference
+  readonly #offsetBytes: number
+  readonly #bytes: Uint8Array
+
+  private constructor(reference: ChunkReference, offsetBytes: number, bytes: Uint8Array) {
+    this.#reference = reference
+    this.#offsetBytes = offsetBytes
+    this.#bytes = bytes
+  }
+
+  /** A whole chunk. Throws `MISMATCH` if the bytes do not hash to the digest. */
+  static chunk(reference: ChunkReference, bytes: Uint8Array): VerifiedSpan {
+    if (bytes.length !== reference.sizeBytes || !equals(sha256(bytes), reference.digest)) {
+      throw new SubnetError('MISMATCH', 'the bytes are not the chunk that the manifest names')
+    }
+    return new VerifiedSpan(reference, 0, bytes)
+  }
+
+  /** Leaves from `firstLeaf` on, with their proof. Throws `MISMATCH` if they do not lead to the audit root. */
+  static leaves(
+    reference: ChunkReference,
+    firstLeaf: number,
+    bytes: Uint8Array,
+    proof: readonly Uint8Array[],
+  ): VerifiedSpan {
+    const { auditRoot: root, sizeBytes } = reference
+    if (!verifyRange({ root, sizeBytes, firstLeaf, leaves: bytes, proof })) {
+      throw new SubnetError('MISMATCH', 'the bytes are not those leaves of the chunk that the manifest names')
+    }
+    return new VerifiedSpan(reference, firstLeaf * LEAF_BYTES, bytes)
+  }
+
+  /** A view of these bytes of the chunk. Asking for another chunk's, or for bytes not in the span, is a defect. */
+  read(reference: ChunkReference, offsetBytes: number, lengthBytes: number): Uint8Array {
+    const { digest, auditRoot } = this.#reference
+    invariant(
+      equals(digest, reference.digest) && equals(auditRoot, reference.auditRoot),
+      'the span was checked against this chunk',
+    )
+    const start = offsetBytes - this.#offsetBytes
+    invariant(start >= 0 && start + lengthBytes <= this.#bytes.length, 'the span holds these bytes')
+    return this.#bytes.subarray(start, start + lengthBytes)
+  }
+}

@@ -1,0 +1,289 @@
+/**
+ * The client role: puts and gets objects through whatever validators and miners the chain names. It knows no server
+ * address; a capability and a chain endpoint are all a reader needs.
+ *
+ * Next hop on the store path: transfer/upload.ts.
+ */
+import { equals } from 'uint8arrays'
+import type { WireDomain } from '../../../protocols/common/signed.js'
+import type { PeerComponents } from '../../../protocols/hello/exchange.js'
+import type { KnownPeer } from '../../../protocols/hello/sessions.js'
+import { OrderClient } from '../../../protocols/order/client.js'
+import type { Holder } from '../../../protocols/order/messages.js'
+import { type AbortOptions, deadline } from '../../base/abort.js'
+import { isSubnetError, SubnetError } from '../../base/errors.js'
+import type { Random } from '../../base/random.js'
+import type { Member, SubnetView } from '../../chain/subnet-view.js'
+import { sha256Of } from '../../crypto/hash.js'
+import type { Signer } from '../../crypto/keys.js'
+import { type Capability, formatCapability, parseCapability } from '../../redundancy/capability.js'
+import type { Manifest } from '../../redundancy/manifest.js'
+import { maskCommitment, maskRootOf } from '../../redundancy/mask.js'
+import { manifestQuorum, PROFILES, type ProfileName } from '../../redundancy/profiles.js'
+import { OBJECT_KEY_BYTES } from '../../redundancy/seal.js'
+import { Download, type DownloadOptions } from '../../transfer/download.js'
+import type { SegmentPlace } from '../../transfer/fetch.js'
+import { type UploadOptions, type UploadReport, upload } from '../../transfer/upload.js'
+
+/** Time to find out whether a holder can be reached. */
+const PROBE_TIMEOUT_MS = 5_000
+/** Holders probed at once. */
+const PROBES_AT_ONCE = 16
+
+export interface StorageClientComponents extends PeerComponents {
+  readonly view: SubnetView
+  readonly random: Random
+  /** The client's own ed25519 key. */
+  readonly signer: Signer
+}
+
+export interface PutOptions extends UploadOptions {
+  readonly profile?: ProfileName
+  /** Plaintext bytes, if known: lets the network refuse at once what it has no room for. */
+  readonly sizeBytes?: number
+  readonly leaseBlocks?: number
+}
+
+export interface PutResult extends UploadReport {
+  /** Whoever has it can read the object. */
+  readonly capability: string
+  readonly profile: ProfileName
+}
+
+/** An object ready to be read. */
+export interface GetResult {
+  readonly sizeBytes: number
+  readonly profile: ProfileName
+  /** The verified plaintext in order; ending it early ends the transfer. */
+  readonly data: AsyncIterable<Uint8Array>
+}
+
+/** What is known of an object without reading it. */
+export interface ObjectStatus {
+  readonly sizeBytes: number
+  readonly storedBytes: number
+  readonly profile: ProfileName
+  readonly segments: number
+  readonly createdUnixSeconds: number
+  /** Holders by leases, and how many of them answered just now. */
+  readonly holders: number
+  readonly holdersReachable: number
+  /** Of the weakest segment, or of a manifest that holds the object: chunks at reachable holders, in all, and needed. */
+  readonly weakest: { readonly live: number; readonly n: number; readonly k: number }
+  readonly health: 'healthy' | 'degraded' | 'lost'
+}
+
+export interface StorageClientInit {
+  readonly domain: WireDomain
+  readonly defaultProfile: ProfileName
+  readonly defaultLeaseBlocks: number
+}
+
+export class StorageClient {
+  readonly #components: StorageClientComponents
+  readonly #init: StorageClientInit
+  readonly #orders: OrderClient
+
+  constructor(components: StorageClientComponents, init: StorageClientInit) {
+    this.#components = components
+    this.#init = init
+    const { view } = components
+    const authority = {
+      get block() {
+        return view.block
+      },
+    }
+    this.#orders = new OrderClient({ ...components, authority }, init.domain)
+  }
+
+  /**
+   * Stores a byte stream: sealed, coded, spread, leased, counted. Resolves when it is durable by its profile's rule.
+   * Rejects with `TOO_FEW_PEERS`, `NO_SPACE`, `NOT_DURABLE`, or the reason the signal was aborted with.
+   */
+  async put(
+    source: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
+    options: PutOptions = {},
+  ): Promise<PutResult> {
+    const profile = PROFILES[options.profile ?? this.#init.defaultProfile]
+    const objectKey = this.#components.random.bytes(OBJECT_KEY_BYTES)
+    const validator = await this.#reachableValidator(objectKey, options)
+    const report = await upload(
+      iterate(source),
+      {
+        domain: this.#init.domain,
+        validator,
+        profile,
+        objectKey,
+        leaseBlocks: options.leaseBlocks ?? this.#init.defaultLeaseBlocks,
+        createdUnixSeconds: Math.floor(this.#components.clock.nowMs() / 1000),
+        ...(options.sizeBytes === undefined ? {} : { sizeBytes: options.sizeBytes }),
+      },
+      { ...this.#components, orders: this.#orders },
+      options,
+    )
+    const capability = formatCapability({ kind: 'read', address: report.address, objectKey })
+    return { ...report, capability, profile: profile.name }
+  }
+
+  /**
+   * Opens an object for reading. Rejects with `INVALID` for what is no read capability, `NOT_FOUND` when no validator
+   * knows the object, `MISMATCH` when the key is another object's, `UNRECOVERABLE` when too few holders are left; the
+   * last also while reading.
+   */
+  async get(capability: string, options: DownloadOptions = {}): Promise<GetResult> {
+    const parsed = parseCapability(capability)
+    if (parsed.kind !== 'read')
+      throw new SubnetError('INVALID', 'this capability does not permit reading: it has no key')
+    const download = this.#download(parsed)
+    const { objectKey } = parsed
+    const manifest = await this.#manifest(download, options, objectKey)
+    async function* data(): AsyncGenerator<Uint8Array> {
+      try {
+        yield* download.read(manifest, objectKey, options)
+      } finally {
+        await download.close()
+      }
+    }
+    return { sizeBytes: manifest.sizeBytes, profile: manifest.code.name, data: data() }
+  }
+
+  /** What the manifest says of the object and how many of its chunks are at miners that answer now. */
+  async stat(capability: string, options: AbortOptions = {}): Promise<ObjectStatus> {
+    const download = this.#download(parseCapability(capability))
+    try {
+      const manifest = await this.#manifest(download, options)
+      const places: SegmentPlace[] = []
+      for await (const place of download.segments(manifest, options)) places.push(place)
+      const copies = await download.manifestHolders(manifest, options)
+      const peers = new Map<string, KnownPeer>()
+      for (const { hotkey, peerId, address } of [copies, ...places.map((place) => place.holders)].flat(2)) {
+        peers.set(peerId, { hotkey, peerId, addresses: [address] })
+      }
+      const reachable = await this.#probe([...peers.values()], options)
+      return objectStatus(manifest, places, copies, peers.size, reachable)
+    } finally {
+      await download.close()
+    }
+  }
+
+  #download(capability: Capability): Download {
+    const validators = this.#validators(capability.address)
+    return new Download({ ...this.#components, orders: this.#orders }, capability.address, validators)
+  }
+
+  /** Checks the key, where one is given, before anything is fetched for it. */
+  async #manifest(download: Download, options: AbortOptions, objectKey?: Uint8Array): Promise<Manifest> {
+    try {
+      const manifest = await download.manifest(options)
+      if (objectKey !== undefined) requireKeyOf(manifest, objectKey)
+      return manifest
+    } catch (error) {
+      await download.close(error instanceof Error ? error : undefined)
+      throw error
+    }
+  }
+
+  /** Validators with an address, by rendezvous with `seed`: everybody asks in the same order. */
+  #validators(seed: Uint8Array): KnownPeer[] {
+    const ranked = this.#components.view
+      .validators()
+      .flatMap((member) => (member.endpoint === undefined ? [] : [{ member, endpoint: member.endpoint }]))
+      .map(({ member, endpoint }) => ({ member, endpoint, rank: rendezvousRank(seed, member) }))
+    ranked.sort((a, b) => (a.rank < b.rank ? -1 : 1))
+    return ranked.map(({ member, endpoint }) => ({ ...endpoint, hotkey: member.publicKey }))
+  }
+
+  /** The first validator that answers a greeting. */
+  async #reachableValidator(seed: Uint8Array, options: AbortOptions): Promise<KnownPeer> {
+    const validators = this.#validators(seed)
+    let failure: unknown
+    for (const validator of validators) {
+      try {
+        await this.#components.sessions.connect(validator, options)
+        return validator
+      } catch (error) {
+        options.signal?.throwIfAborted()
+        if (!isSubnetError(error)) throw error
+        failure = error
+      }
+    }
+    throw new SubnetError('TOO_FEW_PEERS', `none of ${validators.length} validators can be reached`, {
+      cause: failure,
+    })
+  }
+
+  /** Peer ids that answer a greeting. */
+  async #probe(peers: readonly KnownPeer[], options: AbortOptions): Promise<ReadonlySet<string>> {
+    const reachable = new Set<string>()
+    const queue = [...peers]
+    const worker = async () => {
+      for (let peer = queue.shift(); peer !== undefined; peer = queue.shift()) {
+        using scope = deadline(
+          this.#components.clock,
+          PROBE_TIMEOUT_MS,
+          `greeting ${peer.peerId}`,
+          options.signal,
+        )
+        try {
+          await this.#components.sessions.connect(peer, scope)
+          reachable.add(peer.peerId)
+        } catch (error) {
+          options.signal?.throwIfAborted()
+          if (!isSubnetError(error)) throw error
+        }
+      }
+    }
+    await Promise.all(Array.from({ length: PROBES_AT_ONCE }, worker))
+    return reachable
+  }
+}
+
+function requireKeyOf({ maskCommitment: committed }: Manifest, objectKey: Uint8Array): void {
+  if (committed === undefined || equals(maskCommitment(maskRootOf(objectKey)), committed)) return
+  throw new SubnetError('MISMATCH', 'the key of this capability is not the key of this object')
+}
+
+function objectStatus(
+  manifest: Manifest,
+  places: readonly SegmentPlace[],
+  copies: readonly (readonly Holder[])[],
+  holders: number,
+  reachable: ReadonlySet<string>,
+): ObjectStatus {
+  const { code, content } = manifest
+  let weakest = { live: code.n, n: code.n, k: code.k }
+  if (content.kind === 'inline') {
+    const root = copies[0] ?? []
+    const live = root.filter(({ peerId }) => reachable.has(peerId)).length
+    weakest = { live, n: Math.max(root.length, manifestQuorum(code)), k: 1 }
+  }
+  let storedBytes = 0
+  for (const { shape, entry, holders: chunkHolders } of places) {
+    const live = chunkHolders.filter((chunk) => chunk.some(({ peerId }) => reachable.has(peerId))).length
+    if (live - shape.k < weakest.live - weakest.k) weakest = { live, n: shape.n, k: shape.k }
+    storedBytes += entry.chunks.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0)
+  }
+  const margin = weakest.live - weakest.k
+  const health = margin < 0 ? 'lost' : weakest.live < weakest.n ? 'degraded' : 'healthy'
+  return {
+    sizeBytes: manifest.sizeBytes,
+    storedBytes,
+    profile: code.name,
+    segments: places.length,
+    createdUnixSeconds: manifest.createdUnixSeconds,
+    holders,
+    holdersReachable: reachable.size,
+    weakest,
+    health,
+  }
+}
+
+function rendezvousRank(seed: Uint8Array, member: Member): string {
+  return Buffer.from(sha256Of([seed, member.publicKey])).toString('hex')
+}
+
+async function* iterate(
+  source: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
+): AsyncGenerator<Uint8Array> {
+  yield* source
+}

@@ -1,0 +1,140 @@
+/**
+ * The miner role: shards on disk, a keeper who says how much fits, and servers for store, retrieve, challenge, lease and
+ * capacity. It answers; it starts nothing on its own but its housekeeping.
+ */
+
+import type { Capacity } from '../../../protocols/capacity/messages.js'
+import { serveCapacity } from '../../../protocols/capacity/server.js'
+import { serveChallenge } from '../../../protocols/challenge/server.js'
+import type { WireDomain } from '../../../protocols/common/signed.js'
+import type { Authority } from '../../../protocols/hello/attestation.js'
+import type { PeerComponents } from '../../../protocols/hello/exchange.js'
+import type { Session } from '../../../protocols/hello/sessions.js'
+import { serveLeases } from '../../../protocols/lease/server.js'
+import { serveRetrieve } from '../../../protocols/retrieve/server.js'
+import { serveStore } from '../../../protocols/store/server.js'
+import type { Ref } from '../../actor/behavior.js'
+import type { ActorSystem } from '../../actor/system.js'
+import type { AbortOptions } from '../../base/abort.js'
+import type { Startable } from '../../base/lifecycle.js'
+import type { Logger } from '../../base/log.js'
+import type { SubnetView } from '../../chain/subnet-view.js'
+import { type Signer, toSs58 } from '../../crypto/keys.js'
+import { createPartitionStore, type PartitionStore } from '../../shard/partition-store.js'
+import { type KeeperMessage, keeper } from './keeper.js'
+import { type PartitionerComponents, type PartitionerMessage, partitioner, replan } from './partitioner.js'
+import { Prover } from './prover.js'
+import { RetrieveService } from './retrieve-service.js'
+import { StoreService } from './store-service.js'
+
+/** Messages that may wait for the keeper: one per chunk in flight of every stream, and room. */
+const KEEPER_MAILBOX_MAX = 4_096
+/** Reads of order use at once. */
+const KEEPER_TASKS_MAX = 64
+
+export interface MinerComponents extends PeerComponents {
+  readonly actors: ActorSystem
+  readonly view: SubnetView
+  readonly authority: Authority
+  readonly signer: Signer
+  readonly logger: Logger
+}
+
+export interface MinerInit {
+  readonly domain: WireDomain
+  /** The node's data directory. */
+  readonly path: string
+  /** Share of the free disk offered when no capacity is given. */
+  readonly threshold: number
+  readonly capacityBytes?: number | undefined
+  /** Between two looks at stakes and free space. */
+  readonly replanIntervalMs: number
+}
+
+export class Miner implements Startable {
+  readonly #components: MinerComponents
+  readonly #init: MinerInit
+  readonly #store: PartitionStore
+  readonly #keeper: Ref<KeeperMessage>
+  #partitioner: Ref<PartitionerMessage> | undefined
+  #validators = ''
+  #unsubscribe: (() => void) | undefined
+
+  constructor(components: MinerComponents, init: MinerInit) {
+    const { actors, signer, view, logger } = components
+    const { domain } = init
+    this.#components = components
+    this.#init = init
+    this.#store = createPartitionStore({ path: init.path }, { logger })
+    this.#keeper = actors.spawn({
+      id: 'keeper',
+      behavior: keeper(this.#store),
+      restart: 'permanent',
+      mailbox: { max: KEEPER_MAILBOX_MAX, policy: 'reject' },
+      tasksMax: KEEPER_TASKS_MAX,
+    })
+    const own = { domain, miner: signer.publicKey }
+    const shared = { keeper: this.#keeper, shards: this.#store, signer, logger }
+    const storing = new StoreService({ ...shared, head: view }, domain)
+    serveStore({ ...components, handler: storing }, own)
+    serveLeases({ ...components, handler: storing })
+    serveRetrieve({ ...components, handler: new RetrieveService(shared) }, own)
+    serveChallenge({ ...components, handler: new Prover(shared, domain) })
+    serveCapacity({ ...components, handler: { capacity: (asker) => this.#capacity(asker) } })
+  }
+
+  async start(options: AbortOptions = {}): Promise<void> {
+    const { actors, view, logger } = this.#components
+    await this.#store.start(options)
+    const parts: PartitionerComponents = {
+      store: this.#store,
+      logger,
+      validators: () => view.validators(),
+    }
+    const init = { ...this.#init, intervalMs: this.#init.replanIntervalMs }
+    this.#validators = this.#validatorNames()
+    // The first plan is made before the first stream can come.
+    await replan(parts, init)
+    this.#partitioner = actors.spawn({
+      id: 'partitioner',
+      behavior: partitioner(parts, init),
+      restart: 'permanent',
+      mailbox: { max: 1, policy: 'conflate', key: (message) => message.type },
+      tasksMax: 1,
+    })
+    this.#unsubscribe = view.onChange(() => this.#replanIfValidatorsChanged())
+    // They may have changed while the first plan was made.
+    this.#replanIfValidatorsChanged()
+  }
+
+  async stop(): Promise<void> {
+    this.#unsubscribe?.()
+    this.#unsubscribe = undefined
+    await this.#store.stop()
+  }
+
+  #replanIfValidatorsChanged(): void {
+    const names = this.#validatorNames()
+    if (names === this.#validators) return
+    this.#validators = names
+    this.#partitioner?.send({ type: 'replan' })
+  }
+
+  #validatorNames(): string {
+    return this.#components.view
+      .validators()
+      .map(({ hotkey }) => hotkey)
+      .join()
+  }
+
+  async #capacity(asker: Session): Promise<Capacity> {
+    const held = [...this.#store.usage().values()]
+    const room = await this.#keeper.ask('room', { validator: toSs58(asker.key) })
+    return {
+      budgetBytes: this.#store.plan()?.budgetBytes ?? 0,
+      heldBytes: held.reduce((sum, { bytes }) => sum + bytes, 0),
+      heldChunks: held.reduce((sum, { chunks }) => sum + chunks, 0),
+      freeBytes: room.freeBytes,
+    }
+  }
+}

@@ -1,0 +1,95 @@
+/**
+ * The partitioner divides the miner's budget among the validators that hold a permit: at start, when they change, and
+ * every interval. It opens a shard for each and writes the plan down, where the keeper reads it.
+ */
+import { statfs } from 'node:fs/promises'
+import type { Behavior } from '../../actor/behavior.js'
+import type { Logger } from '../../base/log.js'
+import { formatBytes } from '../../base/units.js'
+import {
+  budgetBytes,
+  type PartitionPlan,
+  planPartition,
+  type StakedValidator,
+} from '../../shard/partition.js'
+import type { PartitionStore } from '../../shard/partition-store.js'
+
+export type PartitionerMessage =
+  /** Look again: validators or free space may have changed. */
+  { readonly type: 'replan' }
+
+export interface PartitionerComponents {
+  readonly store: PartitionStore
+  readonly validators: () => readonly StakedValidator[]
+  readonly logger: Logger
+}
+
+export interface PartitionerInit {
+  /** The data directory, whose file system is asked for free space. */
+  readonly path: string
+  readonly threshold: number
+  readonly capacityBytes?: number | undefined
+  readonly intervalMs: number
+}
+
+/** Makes and applies one plan. */
+export async function replan(
+  components: PartitionerComponents,
+  init: PartitionerInit,
+): Promise<PartitionPlan> {
+  const { store, validators, logger } = components
+  const heldBytes = new Map([...store.usage()].map(([validator, { bytes }]) => [validator, bytes]))
+  const disk = await statfs(init.path)
+  const previous = store.plan()
+  const plan = planPartition({
+    budgetBytes: budgetBytes({
+      threshold: init.threshold,
+      freeBytes: disk.bavail * disk.bsize,
+      ownBytes: [...heldBytes.values()].reduce((sum, bytes) => sum + bytes, 0),
+      capacityBytes: init.capacityBytes,
+    }),
+    validators: validators(),
+    leasedBytes: heldBytes,
+    previous,
+  })
+  for (const { validator } of plan.shares) {
+    await store.open(validator).catch((error: unknown) => {
+      // One shard that does not open takes nothing new; that is no reason to leave the others without a plan.
+      logger.error({ err: error, validator }, 'a shard does not open: nothing can be stored in it')
+    })
+  }
+  if (plan !== previous) {
+    await store.setPlan(plan)
+    const budget = formatBytes(plan.budgetBytes)
+    logger.info({ budget, validators: plan.shares.length }, 'a new partition plan is in force')
+  }
+  return plan
+}
+
+type PrivateMessage = { readonly type: 'planned' }
+
+export function partitioner(
+  components: PartitionerComponents,
+  init: PartitionerInit,
+): Behavior<PartitionerMessage> {
+  const behavior: Behavior<PartitionerMessage | PrivateMessage, { cancelNext: () => void }> = {
+    start: (context) => ({ cancelNext: context.after(init.intervalMs, { type: 'replan' }).cancel }),
+    receive(state, message, context) {
+      if (message.type === 'planned') {
+        state.cancelNext = context.after(init.intervalMs, { type: 'replan' }).cancel
+        return
+      }
+      state.cancelNext()
+      context.task(
+        () => replan(components, init),
+        (outcome) => {
+          // The old plan stays in force; the next interval tries again.
+          if (!outcome.ok)
+            components.logger.error({ err: outcome.error }, 'no new partition plan could be made')
+          return { type: 'planned' }
+        },
+      )
+    },
+  }
+  return behavior as Behavior<PartitionerMessage>
+}

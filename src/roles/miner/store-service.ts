@@ -1,0 +1,148 @@
+/**
+ * What a miner does with a `store` stream and with the leases that come of it: room from the keeper, bytes to the
+ * shard, its signature under what it holds.
+ */
+import { toString as bytesToText, equals } from 'uint8arrays'
+import { decodeMessage, encodeMessage } from '../../../protocols/common/schema.js'
+import type { WireDomain } from '../../../protocols/common/signed.js'
+import { sameKey } from '../../../protocols/common/signed.js'
+import type { SignedLease } from '../../../protocols/lease/lease.js'
+import { checkLeaseCounted, keptLeaseSchema, signLease } from '../../../protocols/lease/lease.js'
+import type { LeaseHandler } from '../../../protocols/lease/server.js'
+import type { Order } from '../../../protocols/order/order.js'
+import type { LeaseRequest, Reservation, StoreHandler } from '../../../protocols/store/server.js'
+import type { Ref } from '../../actor/behavior.js'
+import { SubnetError } from '../../base/errors.js'
+import type { Signer } from '../../crypto/keys.js'
+import { toSs58 } from '../../crypto/keys.js'
+import type { Shard } from '../../shard/shard.js'
+import type { KeeperMessage, OrderTerms, ShardSource } from './keeper.js'
+
+export interface StoreServiceComponents {
+  readonly keeper: Ref<KeeperMessage>
+  readonly shards: ShardSource
+  readonly signer: Signer
+  /** Our newest head. */
+  readonly head: { readonly block: number }
+}
+
+export class StoreService implements StoreHandler, LeaseHandler {
+  readonly #components: StoreServiceComponents
+  readonly #domain: WireDomain
+
+  constructor(components: StoreServiceComponents, domain: WireDomain) {
+    this.#components = components
+    this.#domain = domain
+  }
+
+  async reserve(order: Order, sizeBytes: number): Promise<Reservation> {
+    const { keeper } = this.#components
+    const shard = this.#shard(order.validator)
+    const ticket = await keeper.ask('reserve', { order: orderTerms(order), sizeBytes })
+    return {
+      keep: async (chunk) => {
+        let usedBytes = 0
+        try {
+          const outcome = await shard.put({
+            ...chunk,
+            expiresBlock: order.expiresBlock,
+            order: { serial: order.serial, expiresBlock: order.expiresBlock },
+          })
+          usedBytes = chunk.sizeBytes
+          return outcome
+        } finally {
+          keeper.send({ type: 'settle', ticket, usedBytes })
+        }
+      },
+      release: () => {
+        keeper.send({ type: 'settle', ticket, usedBytes: 0 })
+      },
+    }
+  }
+
+  async lease(order: Order, request: LeaseRequest): Promise<SignedLease> {
+    if (request.endBlock > order.leaseEndBlock) {
+      throw new SubnetError('REFUSED', `the order permits leases until block ${order.leaseEndBlock}`)
+    }
+    const shard = this.#shard(order.validator)
+    for (const [digest, auditRoot, sizeBytes] of request.entries) {
+      const held = await shard.describe(digest)
+      if (held === undefined)
+        throw new SubnetError('NOT_FOUND', `chunk ${bytesToText(digest, 'hex')} is not held`)
+      if (held.sizeBytes !== sizeBytes || !equals(held.auditRoot, auditRoot)) {
+        throw new SubnetError('MISMATCH', `chunk ${bytesToText(digest, 'hex')} is not what the lease says`)
+      }
+    }
+    const counted = await this.#counted(shard, request.object)
+    if (counted !== undefined) {
+      const { entries, endBlock } = counted.lease
+      const same = [
+        encodeMessage([entries, endBlock]),
+        encodeMessage([request.entries, request.endBlock]),
+      ] as const
+      if (equals(...same)) return counted
+      throw new SubnetError('REFUSED', 'the object has a lease that counts')
+    }
+    const signed = signLease(this.#components.signer, this.#domain, {
+      object: request.object,
+      validator: order.validator,
+      miner: this.#components.signer.publicKey,
+      entries: [...request.entries],
+      startBlock: this.#components.head.block,
+      endBlock: request.endBlock,
+    })
+    await this.#keepLease(shard, signed)
+    return signed
+  }
+
+  async confirm(validator: Uint8Array, object: Uint8Array, validatorSignature: Uint8Array): Promise<void> {
+    const shard = this.#shard(validator)
+    const bytes = await shard.lease(object)
+    if (bytes === undefined) throw new SubnetError('NOT_FOUND', 'no lease for this object')
+    const kept = decodeMessage(keptLeaseSchema, bytes, 'kept lease')
+    if (!sameKey(kept.lease.validator, validator))
+      throw new SubnetError('REFUSED', 'the lease is of another validator')
+    checkLeaseCounted(kept.lease, validatorSignature, this.#domain)
+    if (kept.validatorSignature === undefined) {
+      await this.#keepLease(shard, { ...kept, validatorSignature })
+    }
+  }
+
+  /** A lease that counts and goes on. Anybody with an order may ask for another one: it must not take its place. */
+  async #counted(shard: Shard, object: Uint8Array): Promise<SignedLease | undefined> {
+    const bytes = await shard.lease(object)
+    if (bytes === undefined) return undefined
+    const { validatorSignature, ...signed } = decodeMessage(keptLeaseSchema, bytes, 'kept lease')
+    const goesOn = signed.lease.endBlock > this.#components.head.block
+    return validatorSignature !== undefined && goesOn ? signed : undefined
+  }
+
+  async #keepLease(
+    shard: Shard,
+    kept: SignedLease & { readonly validatorSignature?: Uint8Array },
+  ): Promise<void> {
+    const { object, endBlock, entries } = kept.lease
+    await shard.putLease({
+      object,
+      bytes: encodeMessage(kept),
+      endBlock,
+      digests: entries.map(([digest]) => digest),
+    })
+  }
+
+  #shard(validator: Uint8Array): Shard {
+    const address = toSs58(validator)
+    const shard = this.#components.shards.get(address)
+    if (shard === undefined)
+      throw new SubnetError('NO_SPACE', `there is no shard for ${address} in the partition plan`)
+    return shard
+  }
+}
+
+export function orderTerms(order: Order): OrderTerms {
+  return {
+    serial: bytesToText(order.serial, 'hex'),
+    validator: toSs58(order.validator),
+    maxBytes: order.maxBytes,
+  }
+}

@@ -1,0 +1,111 @@
+/**
+ * The auditor asks miners for leaves of chunks they leased and judges the answers by the roots in the leases. Which
+ * leaves is drawn at that moment: a miner cannot know before it is asked.
+ */
+import { askChallenge } from '../../../protocols/challenge/client.js'
+import { CHALLENGE_SAMPLES, type Challenge } from '../../../protocols/challenge/messages.js'
+import { judgeAnswer, type SampledChunk } from '../../../protocols/challenge/proof.js'
+import type { WireDomain } from '../../../protocols/common/signed.js'
+import type { PeerComponents } from '../../../protocols/hello/exchange.js'
+import type { AbortOptions } from '../../base/abort.js'
+import { isSubnetError } from '../../base/errors.js'
+import { type Random, randomFraction } from '../../base/random.js'
+import type { Member, SubnetView } from '../../chain/subnet-view.js'
+import { LEAF_BYTES } from '../../crypto/merkle.js'
+import type { Ledger } from './ledger.js'
+
+export interface AuditorComponents extends PeerComponents {
+  readonly ledger: Ledger
+  readonly view: SubnetView
+  readonly random: Random
+}
+
+/** What one challenge to one miner showed. */
+export interface AuditReport {
+  /** SS58. */
+  readonly miner: string
+  readonly outcome: 'pass' | 'fail' | 'missing'
+  readonly samples: number
+  readonly proven: number
+  /** From the question to the complete answer; absent when there was none. */
+  readonly latencyMs?: number
+  /** Why there was no answer, or no valid one. */
+  readonly reason?: string
+}
+
+interface DrawnSample extends SampledChunk {
+  readonly digest: Uint8Array
+  readonly leaf: number
+}
+
+export class Auditor {
+  readonly #components: AuditorComponents
+  readonly #domain: WireDomain
+
+  constructor(components: AuditorComponents, domain: WireDomain) {
+    this.#components = components
+    this.#domain = domain
+  }
+
+  /** One challenge to every miner that holds a lease of this validator; miners without one are not in the result. */
+  async auditAll(options: AbortOptions = {}): Promise<AuditReport[]> {
+    const reports = await Promise.all(
+      this.#components.view.members().map((member) => this.auditMiner(member, options)),
+    )
+    return reports.filter((report) => report !== undefined)
+  }
+
+  /** `undefined` when the miner holds nothing of ours. */
+  async auditMiner(member: Member, options: AbortOptions = {}): Promise<AuditReport | undefined> {
+    const drawn = await this.#draw(member.hotkey)
+    if (drawn.length === 0) return undefined
+    const base = { miner: member.hotkey, samples: drawn.length, proven: 0 }
+    if (member.endpoint === undefined) return { ...base, outcome: 'missing', reason: 'no published address' }
+    const { clock, random } = this.#components
+    const challenge: Challenge = {
+      type: 'challenge',
+      nonce: random.bytes(16),
+      samples: drawn.map(({ digest, leaf }) => [digest, leaf]),
+    }
+    const peer = { ...member.endpoint, hotkey: member.publicKey }
+    const askedMs = clock.monotonicMs()
+    try {
+      const answer = await askChallenge(this.#components, peer, challenge, options)
+      const latencyMs = clock.monotonicMs() - askedMs
+      const verdicts = judgeAnswer(this.#domain, member.publicKey, challenge, drawn, answer)
+      const proven = verdicts.filter((verdict) => verdict === 'proven').length
+      return { ...base, outcome: proven === drawn.length ? 'pass' : 'fail', proven, latencyMs }
+    } catch (error) {
+      options.signal?.throwIfAborted()
+      if (!isSubnetError(error)) throw error
+      return { ...base, outcome: 'missing', reason: `${error.code}: ${error.message}` }
+    }
+  }
+
+  /** Leaves drawn uniformly over all leased leaves of the miner, in one pass over its leases. */
+  async #draw(miner: string): Promise<DrawnSample[]> {
+    const { ledger, view, random } = this.#components
+    const reservoir: DrawnSample[] = []
+    let seen = 0
+    for await (const { lease } of ledger.leases(miner)) {
+      // The miner may have dropped what a lease no longer covers.
+      if (lease.endBlock <= view.block) continue
+      for (const [digest, auditRoot, sizeBytes] of lease.entries) {
+        const leaves = Math.ceil(sizeBytes / LEAF_BYTES)
+        // A chunk offers one leaf for every place it wins in the reservoir, so that large chunks weigh more.
+        for (let slot = 0; slot < CHALLENGE_SAMPLES; slot += 1) {
+          const keep = randomFraction(random) * (seen + leaves) < leaves
+          if (!keep) continue
+          reservoir[slot] = {
+            digest,
+            auditRoot,
+            sizeBytes,
+            leaf: Math.floor(randomFraction(random) * leaves),
+          }
+        }
+        seen += leaves
+      }
+    }
+    return reservoir
+  }
+}

@@ -1,0 +1,214 @@
+/**
+ * The ledger: what this validator placed and with whom. One LevelDB per miner holds that miner's leases, one more the
+ * objects and the requests already seen. Everything acknowledged is synced; the object's row is written last, so an
+ * object is either counted whole or not at all.
+ */
+import { mkdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import { Level } from 'level'
+import { decodeMessage, encodeMessage } from '../../../protocols/common/schema.js'
+import { sameKey } from '../../../protocols/common/signed.js'
+import type { KeptLease } from '../../../protocols/lease/lease.js'
+import { keptLeaseSchema } from '../../../protocols/lease/lease.js'
+import { SubnetError } from '../../base/errors.js'
+import type { Startable } from '../../base/lifecycle.js'
+import { KIB, MIB } from '../../base/units.js'
+import { toSs58 } from '../../crypto/keys.js'
+import type { ObjectRow, SegmentHolders } from './ledger-rows.js'
+import {
+  nonceKey,
+  nonceRange,
+  objectKey,
+  objectRowSchema,
+  segmentHoldersSchema,
+  segmentKey,
+} from './ledger-rows.js'
+
+type Database = Level<Uint8Array, Uint8Array>
+
+/** 256 of these are open at once on a full subnet: about 1.5 MiB and 4 files each. */
+const DATABASE_OPTIONS = {
+  keyEncoding: 'view',
+  valueEncoding: 'view',
+  writeBufferSize: MIB,
+  cacheSize: 256 * KIB,
+  maxOpenFiles: 64,
+} as const
+
+const UNCONFIRMED = Buffer.from('unconfirmed/')
+const LEASE = Buffer.from('lease/')
+
+/** A placed object with its leases, ready to be counted. */
+export interface LedgerEntry {
+  readonly object: Uint8Array
+  readonly row: ObjectRow
+  /** Holders of each segment's chunks, by position in `row.miners`. */
+  readonly segments: readonly SegmentHolders[]
+  readonly leases: readonly KeptLease[]
+}
+
+export class Ledger implements Startable {
+  readonly #path: string
+  #objects: Database | undefined
+  readonly #remembering = new Set<string>()
+  readonly #miners = new Map<string, Promise<Database>>()
+
+  constructor(path: string) {
+    this.#path = path
+  }
+
+  async start(): Promise<void> {
+    await mkdir(join(this.#path, 'miners'), { recursive: true, mode: 0o700 })
+    this.#objects = await openDatabase(join(this.#path, 'objects'))
+  }
+
+  async stop(): Promise<void> {
+    const objects = this.#objects
+    this.#objects = undefined
+    // One that does not open has told whoever asked for it.
+    const opened = await Promise.allSettled(this.#miners.values())
+    this.#miners.clear()
+    const miners = opened.map((result) => (result.status === 'fulfilled' ? result.value : undefined))
+    await Promise.all([...miners, objects].map((database) => database?.close()))
+  }
+
+  /** True the first time; the nonce is kept until its request has expired anyway. */
+  async rememberNonce(nonce: Uint8Array, expiresBlock: number): Promise<boolean> {
+    const key = nonceKey(expiresBlock, nonce)
+    const name = Buffer.from(key).toString('hex')
+    // Two copies may come at the same moment, before either is on disk.
+    if (this.#remembering.has(name)) return false
+    this.#remembering.add(name)
+    try {
+      if ((await this.#db.get(key)) !== undefined) return false
+      await this.#db.put(key, new Uint8Array(0), { sync: true })
+      return true
+    } finally {
+      this.#remembering.delete(name)
+    }
+  }
+
+  /** Drops nonces of requests that expired before this block. */
+  async forgetNonces(block: number): Promise<void> {
+    await this.#db.clear(nonceRange(block))
+  }
+
+  /** Durable when it resolves. Recording the same object again replaces its row and its leases. */
+  async record(entry: LedgerEntry): Promise<void> {
+    await Promise.all(
+      entry.leases.map(async (kept) => {
+        const database = await this.#miner(toSs58(kept.lease.miner))
+        await database.batch(
+          [
+            { type: 'put', key: leaseKey(kept.lease.object), value: encodeMessage(kept) },
+            { type: 'put', key: unconfirmedKey(kept.lease.object), value: new Uint8Array(0) },
+          ],
+          { sync: true },
+        )
+      }),
+    )
+    await this.#db.batch(
+      [
+        ...entry.segments.map((holders, segment) => ({
+          type: 'put' as const,
+          key: segmentKey(entry.object, segment),
+          value: encodeMessage(holders),
+        })),
+        { type: 'put' as const, key: objectKey(entry.object), value: encodeMessage(entry.row) },
+      ],
+      { sync: true },
+    )
+  }
+
+  async object(object: Uint8Array): Promise<ObjectRow | undefined> {
+    const bytes = await this.#db.get(objectKey(object))
+    return bytes === undefined ? undefined : decodeMessage(objectRowSchema, bytes, 'ledger row')
+  }
+
+  /** Holders of these segments; fewer than asked for at the end of the object. */
+  async segments(object: Uint8Array, first: number, count: number): Promise<SegmentHolders[]> {
+    const range = { gte: segmentKey(object, first), lt: segmentKey(object, first + count) }
+    const holders: SegmentHolders[] = []
+    for await (const bytes of this.#db.values(range)) {
+      holders.push(decodeMessage(segmentHoldersSchema, bytes, 'ledger segment'))
+    }
+    return holders
+  }
+
+  /** All leases of a miner that count. */
+  async *leases(miner: string): AsyncGenerator<KeptLease> {
+    const database = await this.#miner(miner)
+    for await (const bytes of database.values({ gte: LEASE, lt: after(LEASE) })) {
+      const kept = decodeMessage(keptLeaseSchema, bytes, 'ledger lease')
+      if (await this.#counts(kept)) yield kept
+    }
+  }
+
+  /** Leases whose countersignature the miner has not acknowledged. */
+  async unconfirmed(miner: string): Promise<KeptLease[]> {
+    const database = await this.#miner(miner)
+    const leases: KeptLease[] = []
+    for await (const key of database.keys({ gte: UNCONFIRMED, lt: after(UNCONFIRMED) })) {
+      const bytes = await database.get(leaseKey(key.subarray(UNCONFIRMED.length)))
+      if (bytes === undefined) continue
+      const kept = decodeMessage(keptLeaseSchema, bytes, 'ledger lease')
+      if (await this.#counts(kept)) leases.push(kept)
+    }
+    return leases
+  }
+
+  async confirmed(miner: string, object: Uint8Array): Promise<void> {
+    const database = await this.#miner(miner)
+    await database.del(unconfirmedKey(object))
+  }
+
+  /** Not without its object's row, which is written last, nor once the object was recorded again without this miner. */
+  async #counts({ lease }: KeptLease): Promise<boolean> {
+    const row = await this.object(lease.object)
+    return row?.miners.some((miner) => sameKey(miner, lease.miner)) ?? false
+  }
+
+  get #db(): Database {
+    if (this.#objects === undefined) throw new SubnetError('STOPPED', 'the ledger is closed')
+    return this.#objects
+  }
+
+  async #miner(hotkey: string): Promise<Database> {
+    if (this.#objects === undefined) throw new SubnetError('STOPPED', 'the ledger is closed')
+    let opening = this.#miners.get(hotkey)
+    if (opening === undefined) {
+      opening = openDatabase(join(this.#path, 'miners', hotkey))
+      this.#miners.set(hotkey, opening)
+      // Whoever waits for it gets the reason; the next one tries again.
+      opening.catch(() => this.#miners.delete(hotkey))
+    }
+    return await opening
+  }
+}
+
+async function openDatabase(path: string): Promise<Database> {
+  const database: Database = new Level(path, DATABASE_OPTIONS)
+  try {
+    await database.open()
+  } catch (cause) {
+    throw new SubnetError('DATA_DIR', `cannot open the database ${path}: is another node using it?`, {
+      cause,
+    })
+  }
+  return database
+}
+
+function leaseKey(object: Uint8Array): Uint8Array {
+  return Buffer.concat([LEASE, object])
+}
+
+function unconfirmedKey(object: Uint8Array): Uint8Array {
+  return Buffer.concat([UNCONFIRMED, object])
+}
+
+/** The first key after all that begin with `prefix`. */
+function after(prefix: Uint8Array): Uint8Array {
+  const next = Uint8Array.from(prefix)
+  next[next.length - 1] = (next.at(-1) ?? 0) + 1
+  return next
+}

@@ -1,0 +1,183 @@
+/** What a validator does with place, commit and locate: offers miners, counts what they hold, tells who holds what. */
+import { encodeMessage } from '../../../protocols/common/schema.js'
+import { sameKey, type WireDomain } from '../../../protocols/common/signed.js'
+import { countersignLease, type KeptLease } from '../../../protocols/lease/lease.js'
+import type {
+  Committed,
+  Holder,
+  LocateBody,
+  Located,
+  PlaceBody,
+  Placed,
+} from '../../../protocols/order/messages.js'
+import { signOrder } from '../../../protocols/order/order.js'
+import type { CommitRequest, OrderHandler } from '../../../protocols/order/server.js'
+import type { Ref } from '../../actor/behavior.js'
+import { SubnetError } from '../../base/errors.js'
+import type { Logger } from '../../base/log.js'
+import type { Random } from '../../base/random.js'
+import type { SubnetView } from '../../chain/subnet-view.js'
+import { sha256 } from '../../crypto/hash.js'
+import { type Signer, toSs58 } from '../../crypto/keys.js'
+import { manifestCid } from '../../redundancy/capability.js'
+import { CHUNK_SIZE } from '../../redundancy/profiles.js'
+import { checkCommit } from './commit-check.js'
+import type { Ledger } from './ledger.js'
+import type { ObjectRow } from './ledger-rows.js'
+import type { MinerWatchMessage } from './miner-watch.js'
+import { operatorGroups } from './operator-groups.js'
+import { offerMiners } from './place.js'
+
+/** Blocks an order may be used for: two hours on the real chain, half an hour on a devchain of 1 s blocks. */
+const ORDER_LIFE_BLOCKS = 1_800
+/** Bytes a get order permits beyond twice what the miner holds of the object. */
+const GET_SLACK_BYTES = 8 * CHUNK_SIZE
+
+export interface OrderServiceComponents {
+  readonly ledger: Ledger
+  readonly watch: Ref<MinerWatchMessage>
+  readonly view: SubnetView
+  readonly signer: Signer
+  readonly random: Random
+  readonly logger: Logger
+  /** 32 bytes that nobody could predict before the block, and the same for a whole epoch. */
+  readonly beacon: (block: number) => Promise<Uint8Array>
+}
+
+export class OrderService implements OrderHandler {
+  readonly #components: OrderServiceComponents
+  readonly #domain: WireDomain
+
+  constructor(components: OrderServiceComponents, domain: WireDomain) {
+    this.#components = components
+    this.#domain = domain
+  }
+
+  async remember(nonce: Uint8Array, expiresBlock: number): Promise<void> {
+    const isNew = await this.#components.ledger.rememberNonce(nonce, expiresBlock)
+    if (!isNew) throw new SubnetError('REFUSED', 'this request was seen before')
+  }
+
+  async place(client: Uint8Array, body: PlaceBody): Promise<Omit<Placed, 'type'>> {
+    const { watch, view, signer } = this.#components
+    const { block } = view
+    // Of all members, as at the commit: miners that do not answer now may still join two operators into one.
+    const groups = operatorGroups(view.members())
+    const { miners, warning } = offerMiners(await watch.ask('live', {}), groups, body)
+    const beacon = await this.#components.beacon(block)
+    const leaseEndBlock = block + body.leaseBlocks
+    const candidates = miners.map(({ member, group, weight, maxBytes }) => ({
+      ...placeOf(member.publicKey, member.endpoint),
+      group,
+      weight,
+      order: this.#order('put', client, member.publicKey, maxBytes, leaseEndBlock),
+    }))
+    return {
+      seed: sha256(encodeMessage(['subnet-place/0', beacon, signer.publicKey, client, body.put])),
+      candidates,
+      leaseEndBlock,
+      ...(warning === undefined ? {} : { warning }),
+    }
+  }
+
+  async commit(client: Uint8Array, commit: CommitRequest): Promise<Omit<Committed, 'type'>> {
+    const { ledger, watch, view, signer, logger } = this.#components
+    const checked = checkCommit(commit, {
+      domain: this.#domain,
+      validator: signer.publicKey,
+      block: view.block,
+      groups: operatorGroups(view.members()),
+    })
+    const leases: (KeptLease & { validatorSignature: Uint8Array })[] = commit.leases.map((signed) => ({
+      ...signed,
+      validatorSignature: countersignLease(signer, this.#domain, signed.lease),
+    }))
+    const { object, profile, maskRoot } = commit.body
+    await this.#refuseForeign(object, client)
+    const row: ObjectRow = {
+      profile,
+      client,
+      ...(maskRoot === undefined ? {} : { maskRoot }),
+      nodes: [...checked.nodes],
+      nodeHolders: checked.nodeHolders,
+      segments: checked.segments.length,
+      miners: leases.map(({ lease }) => lease.miner),
+      minerBytes: leases.map(({ lease }) =>
+        lease.entries.reduce((sum, [, , sizeBytes]) => sum + sizeBytes, 0),
+      ),
+      committedBlock: view.block,
+      endBlock: Math.min(...leases.map(({ lease }) => lease.endBlock)),
+    }
+    await ledger.record({ object, row, segments: checked.segments, leases })
+    for (const { lease } of leases) watch.send({ type: 'look', hotkey: toSs58(lease.miner) })
+    logger.info(
+      { object: manifestCid(object), profile, segments: row.segments, miners: leases.length },
+      'object counted',
+    )
+    const { weakestReceipts, fullReceipts } = checked
+    return {
+      countersignatures: leases.map((lease) => lease.validatorSignature),
+      weakestReceipts,
+      fullReceipts,
+    }
+  }
+
+  async locate(client: Uint8Array, body: LocateBody): Promise<Omit<Located, 'type'>> {
+    const { ledger, view } = this.#components
+    const row = await ledger.object(body.object)
+    if (row === undefined) throw new SubnetError('NOT_FOUND', 'this validator does not know the object')
+    const segments = await ledger.segments(body.object, body.firstSegment, body.segments)
+    // Miners that left the subnet, or name no address, cannot be asked; positions are renumbered without them.
+    const positions = new Map<number, number>()
+    const holders: Holder[] = []
+    for (const [index, hotkey] of row.miners.entries()) {
+      const member = view.member(hotkey)
+      if (member?.endpoint === undefined) continue
+      const maxBytes = 2 * (row.minerBytes[index] ?? 0) + GET_SLACK_BYTES
+      positions.set(index, holders.length)
+      holders.push({
+        ...placeOf(hotkey, member.endpoint),
+        order: this.#order('get', client, hotkey, maxBytes),
+      })
+    }
+    const renumber = (chunks: readonly (readonly number[])[]) =>
+      chunks.map((list) => list.flatMap((index) => positions.get(index) ?? []))
+    return { holders, nodes: renumber(row.nodeHolders), segments: segments.map(renumber) }
+  }
+
+  /** An object keeps its first owner: another client may not replace its row. */
+  async #refuseForeign(object: Uint8Array, client: Uint8Array): Promise<void> {
+    const known = await this.#components.ledger.object(object)
+    if (known !== undefined && !sameKey(known.client, client)) {
+      throw new SubnetError('REFUSED', 'the object was committed by another client')
+    }
+  }
+
+  #order(
+    verb: 'put' | 'get',
+    client: Uint8Array,
+    miner: Uint8Array,
+    maxBytes: number,
+    leaseEndBlock?: number,
+  ) {
+    const { signer, random, view } = this.#components
+    const expiresBlock = view.block + ORDER_LIFE_BLOCKS
+    return signOrder(signer, this.#domain, {
+      verb,
+      client,
+      miner,
+      maxBytes,
+      serial: random.bytes(16),
+      expiresBlock,
+      leaseEndBlock: leaseEndBlock ?? expiresBlock,
+    })
+  }
+}
+
+function placeOf(
+  hotkey: Uint8Array,
+  endpoint: { readonly peerId: string; readonly addresses: readonly string[] },
+) {
+  const [address = ''] = endpoint.addresses
+  return { hotkey, peerId: endpoint.peerId, address }
+}

@@ -1,0 +1,172 @@
+/**
+ * The validator role: a ledger of what it placed, a watch over the miners, the order server for clients, and audits.
+ */
+import { askCapacity } from '../../../protocols/capacity/client.js'
+import type { Capacity } from '../../../protocols/capacity/messages.js'
+import type { WireDomain } from '../../../protocols/common/signed.js'
+import type { Authority } from '../../../protocols/hello/attestation.js'
+import type { PeerComponents } from '../../../protocols/hello/exchange.js'
+import type { KnownPeer } from '../../../protocols/hello/sessions.js'
+import { confirmLease } from '../../../protocols/lease/client.js'
+import { serveOrders } from '../../../protocols/order/server.js'
+import type { Ref } from '../../actor/behavior.js'
+import type { ActorSystem } from '../../actor/system.js'
+import { type AbortOptions, deadline } from '../../base/abort.js'
+import { isSubnetError } from '../../base/errors.js'
+import type { Startable } from '../../base/lifecycle.js'
+import type { Logger } from '../../base/log.js'
+import type { Random } from '../../base/random.js'
+import type { Chain } from '../../chain/chain.js'
+import type { SubnetView } from '../../chain/subnet-view.js'
+import { type Signer, toSs58 } from '../../crypto/keys.js'
+import { Auditor, type AuditReport } from './auditor.js'
+import { Ledger } from './ledger.js'
+import { type MinerWatchMessage, minerWatch, type WatchedMiner } from './miner-watch.js'
+import { OrderService } from './order-service.js'
+
+/** Time for one visit to a miner: its capacity, and the countersignatures that wait for it. */
+const VISIT_TIMEOUT_MS = 15_000
+
+export interface ValidatorComponents extends PeerComponents {
+  readonly actors: ActorSystem
+  readonly chain: Chain
+  readonly view: SubnetView
+  readonly authority: Authority
+  readonly signer: Signer
+  readonly random: Random
+  readonly logger: Logger
+}
+
+export interface ValidatorInit {
+  readonly domain: WireDomain
+  /** Directory of the ledger. */
+  readonly path: string
+  /** Between two visits to a miner. */
+  readonly visitIntervalMs: number
+}
+
+export class Validator implements Startable {
+  readonly #components: ValidatorComponents
+  readonly #ledger: Ledger
+  readonly #auditor: Auditor
+  readonly #watch: Ref<MinerWatchMessage>
+  #beacon: { readonly epochBlock: number; readonly bytes: Promise<Uint8Array> } | undefined
+  #forgottenBlock = 0
+  #unsubscribe: (() => void) | undefined
+
+  constructor(components: ValidatorComponents, init: ValidatorInit) {
+    const { actors, signer, authority } = components
+    this.#components = components
+    this.#ledger = new Ledger(init.path)
+    this.#auditor = new Auditor({ ...components, ledger: this.#ledger }, init.domain)
+    this.#watch = actors.spawn({
+      id: 'miners',
+      behavior: minerWatch(
+        { visit: (miner, signal) => this.#visit(miner, signal) },
+        { intervalMs: init.visitIntervalMs },
+      ),
+      restart: 'permanent',
+      mailbox: { max: 1_024, policy: 'reject' },
+      tasksMax: 1,
+    })
+    const handler = new OrderService(
+      {
+        ...components,
+        ledger: this.#ledger,
+        watch: this.#watch,
+        beacon: (block) => this.#epochBeacon(block),
+      },
+      init.domain,
+    )
+    const own = { domain: init.domain, validator: signer.publicKey }
+    serveOrders({ ...components, authority, handler }, own)
+  }
+
+  async start(options: AbortOptions = {}): Promise<void> {
+    options.signal?.throwIfAborted()
+    await this.#ledger.start()
+    this.#unsubscribe = this.#components.view.onChange(() => this.#onMetagraph())
+    this.#onMetagraph()
+  }
+
+  async stop(): Promise<void> {
+    this.#unsubscribe?.()
+    this.#unsubscribe = undefined
+    await this.#ledger.stop()
+  }
+
+  /** Miners that answered lately, with what they said. */
+  async miners(): Promise<readonly WatchedMiner[]> {
+    return await this.#watch.ask('live', {})
+  }
+
+  /** Challenges every miner that holds a lease of ours, now. */
+  async audit(options: AbortOptions = {}): Promise<AuditReport[]> {
+    return await this.#auditor.auditAll(options)
+  }
+
+  /** Everyone without a permit may be a miner; whoever is none does not speak the protocol. */
+  #onMetagraph(): void {
+    const { view, logger } = this.#components
+    const members = view
+      .members()
+      .flatMap((member) =>
+        member.validatorPermit || member.endpoint === undefined
+          ? []
+          : [{ ...member, endpoint: member.endpoint }],
+      )
+    this.#watch.send({ type: 'members', members })
+    const { block } = view
+    if (block <= this.#forgottenBlock) return
+    this.#forgottenBlock = block
+    this.#ledger.forgetNonces(block).catch((error: unknown) => {
+      // Old nonces only take room: the next block tries again.
+      if (!isSubnetError(error, 'STOPPED')) logger.warn({ err: error }, 'could not forget old requests')
+    })
+  }
+
+  async #visit(miner: KnownPeer, signal: AbortSignal): Promise<Capacity> {
+    const { clock, logger } = this.#components
+    using scope = deadline(clock, VISIT_TIMEOUT_MS, `visit to ${miner.peerId}`, signal)
+    const capacity = await askCapacity(this.#components, miner, scope)
+    try {
+      await this.#handOver(miner, scope)
+    } catch (error) {
+      signal.throwIfAborted()
+      if (!isSubnetError(error)) throw error
+      // It answered, so it lives, and may be offered; the next visit hands over the rest.
+      logger.debug({ err: error, peer: miner.peerId }, 'countersignatures still wait for a miner')
+    }
+    return capacity
+  }
+
+  /** Gives a miner the countersignatures that wait for it. */
+  async #handOver(miner: KnownPeer, options: AbortOptions): Promise<void> {
+    const hotkey = toSs58(miner.hotkey)
+    for (const { lease, validatorSignature } of await this.#ledger.unconfirmed(hotkey)) {
+      if (validatorSignature === undefined) continue
+      const { object } = lease
+      try {
+        await confirmLease(this.#components, miner, { object, validatorSignature }, options)
+      } catch (error) {
+        if (!isSubnetError(error, 'NOT_FOUND') && !isSubnetError(error, 'BAD_SIGNATURE')) throw error
+        // It signed the lease and has none, or another one: audits will show what it holds; asking again would not.
+        this.#components.logger.warn({ miner: hotkey }, 'a miner does not know a lease it signed')
+      }
+      await this.#ledger.confirmed(hotkey, object)
+    }
+  }
+
+  async #epochBeacon(block: number): Promise<Uint8Array> {
+    const { chain } = this.#components
+    const epochBlock = block - (block % chain.constants.tempo)
+    if (this.#beacon?.epochBlock !== epochBlock) {
+      const bytes = chain.randomness(epochBlock)
+      this.#beacon = { epochBlock, bytes }
+      bytes.catch(() => {
+        this.#beacon = undefined
+      })
+    }
+    return await this.#beacon.bytes
+  }
+}

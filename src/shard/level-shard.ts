@@ -1,0 +1,269 @@
+/**
+ * The `Shard` on disk: a directory with a LevelDB index and, beside it, the bodies. Here are its life and its reads;
+ * every change goes through `shard-writer.ts`, which alone decides when an answer is true. Bodies are not values of the
+ * index because LevelDB would write each of them three to seven times.
+ */
+import { join } from 'node:path'
+import type { AbortOptions } from '../base/abort.js'
+import { invariant, SubnetError, toSubnetError } from '../base/errors.js'
+import { MIB } from '../base/units.js'
+import { BodyFiles } from './body-files.js'
+import type { DiskFiles } from './disk-files.js'
+import { nodeFiles } from './disk-files.js'
+import {
+  type ChunkRow,
+  chunkKey,
+  chunkRange,
+  decodeChunkRow,
+  decodeExpiryKey,
+  decodeLease,
+  decodeOrderRow,
+  type ExpiryEntry,
+  expiryRange,
+  INDEX_VERSION,
+  idOfKey,
+  leaseKey,
+  leaseRange,
+  leavesKey,
+  orderKey,
+  versionKey,
+} from './index-codec.js'
+import { type IndexDb, type OpenIndex, openLevelIndex } from './level-index.js'
+import { forgetExpired, keepLease, putChunk, removeChunk, useOrder } from './mutations.js'
+import type { ChunkInfo, LeaseRow, NewChunk, OrderUse, Shard, ShardUsage } from './shard.js'
+import { ShardWriter } from './shard-writer.js'
+
+export interface LevelShardComponents {
+  readonly files: DiskFiles
+  readonly openIndex: OpenIndex
+}
+
+export interface LevelShardInit {
+  /** The shard's directory: of this shard alone, made if absent. */
+  readonly path: string
+  readonly bodyFileBytes?: number
+  readonly reserveBytes?: number
+}
+
+export const LEVEL_SHARD_DEFAULTS = {
+  /** Large enough that few are made and deleted, small enough that emptying a sparse one is short work. */
+  bodyFileBytes: 64 * MIB,
+  /** What new bodies leave free on the disk: room for the index, and to move bodies when a file is emptied. */
+  reserveBytes: 128 * MIB,
+} as const
+
+const MACHINE: LevelShardComponents = { files: nodeFiles, openIndex: openLevelIndex }
+
+/** `start` fails with `DATA_DIR` when the directory is in use or of another version, `DISK` when it cannot be read. */
+export function createLevelShard(init: LevelShardInit, components: LevelShardComponents = MACHINE): Shard {
+  return new LevelShard(components, { ...LEVEL_SHARD_DEFAULTS, ...init })
+}
+
+/** What exists between start and stop. */
+interface Session {
+  readonly index: IndexDb
+  readonly bodies: BodyFiles
+  readonly writer: ShardWriter
+}
+
+class LevelShard implements Shard {
+  readonly #components: LevelShardComponents
+  readonly #init: Required<LevelShardInit>
+  readonly #inFlight = new Set<Promise<unknown>>()
+  #session: Session | undefined
+  #stopping: Promise<void> | undefined
+  #lastUsage: ShardUsage = { chunks: 0, bytes: 0, diskBytes: 0 }
+
+  constructor(components: LevelShardComponents, init: Required<LevelShardInit>) {
+    this.#components = components
+    this.#init = init
+  }
+
+  async start(options: AbortOptions = {}): Promise<void> {
+    invariant(this.#session === undefined, 'a shard that runs is not started')
+    await this.#stopping
+    options.signal?.throwIfAborted()
+    this.#session = await this.#open().catch((error: unknown) => {
+      throw toSubnetError(error, 'DISK', `the shard ${this.#init.path} does not open`)
+    })
+  }
+
+  stop(): Promise<void> {
+    this.#stopping ??= this.#close().finally(() => {
+      this.#stopping = undefined
+    })
+    return this.#stopping
+  }
+
+  put(chunk: NewChunk, options?: AbortOptions): Promise<'stored' | 'present'> {
+    return this.#run(async (writer) => {
+      const bodyBytes = chunk.body.reduce((sum, piece) => sum + piece.length, 0)
+      invariant(chunk.sizeBytes > 0 && bodyBytes === chunk.sizeBytes, 'a chunk has a body of its size')
+      return await writer.run(putChunk(chunk), options)
+    })
+  }
+
+  remove(digest: Uint8Array): Promise<boolean> {
+    return this.#run((writer) => writer.run(removeChunk(digest)))
+  }
+
+  expire(block: number, limit: number): Promise<number> {
+    return this.#run(async (writer, { index }) => {
+      const entries: ExpiryEntry[] = []
+      for await (const [key] of index.entries({ ...expiryRange(block), limit }))
+        entries.push(decodeExpiryKey(key))
+      return entries.length === 0 ? 0 : await writer.run(forgetExpired(entries))
+    })
+  }
+
+  addOrderUse(order: OrderUse, bytes: number): Promise<void> {
+    return this.#run((writer) => writer.run(useOrder(order, bytes)))
+  }
+
+  putLease(lease: LeaseRow): Promise<void> {
+    return this.#run((writer) => writer.run(keepLease(lease)))
+  }
+
+  describe(digest: Uint8Array): Promise<ChunkInfo | undefined> {
+    return this.#run(async (_, session) => {
+      const row = await chunkRow(session, digest)
+      return row === undefined ? undefined : infoOf(Uint8Array.from(digest), row)
+    })
+  }
+
+  leafHashes(digest: Uint8Array): Promise<Uint8Array | undefined> {
+    return this.#run((_, { index }) => index.get(leavesKey(digest)))
+  }
+
+  read(
+    digest: Uint8Array,
+    offset: number,
+    lengthBytes: number,
+    options: AbortOptions = {},
+  ): Promise<Uint8Array> {
+    return this.#run(async (_, session) => {
+      let row = await heldRow(session, digest)
+      if (offset < 0 || lengthBytes < 0 || offset + lengthBytes > row.sizeBytes) {
+        throw new SubnetError('INVALID', `the chunk has ${row.sizeBytes} bytes`)
+      }
+      for (;;) {
+        options.signal?.throwIfAborted()
+        const place = { file: row.file, offset: row.offset + offset }
+        try {
+          return await session.bodies.read(place, lengthBytes)
+        } catch (error) {
+          const now = await heldRow(session, digest)
+          // Its file was emptied and deleted between the look and the read: it is somewhere else by now.
+          if (now.file === row.file) throw error
+          row = now
+        }
+      }
+    })
+  }
+
+  usage(): ShardUsage {
+    return this.#session?.writer.usage() ?? this.#lastUsage
+  }
+
+  async *chunks(): AsyncIterable<ChunkInfo> {
+    for await (const [key, value] of this.#running().index.entries(chunkRange)) {
+      yield infoOf(idOfKey(key), decodeChunkRow(value))
+    }
+  }
+
+  orderUse(serial: Uint8Array): Promise<number> {
+    return this.#run(async (_, { index }) => {
+      const value = await index.get(orderKey(serial))
+      return value === undefined ? 0 : decodeOrderRow(value).usedBytes
+    })
+  }
+
+  lease(object: Uint8Array): Promise<Uint8Array | undefined> {
+    return this.#run(async (_, { index }) => {
+      const value = await index.get(leaseKey(object))
+      return value === undefined ? undefined : decodeLease(value).bytes
+    })
+  }
+
+  async *leases(): AsyncIterable<Uint8Array> {
+    for await (const [, value] of this.#running().index.entries(leaseRange)) yield decodeLease(value).bytes
+  }
+
+  /** Does work that `stop` waits for. */
+  async #run<T>(work: (writer: ShardWriter, session: Session) => Promise<T>): Promise<T> {
+    const session = this.#running()
+    const running = work(session.writer, session)
+    this.#inFlight.add(running)
+    try {
+      return await running
+    } finally {
+      this.#inFlight.delete(running)
+    }
+  }
+
+  #running(): Session {
+    if (this.#session === undefined) throw new SubnetError('STOPPED', 'the shard is not running')
+    return this.#session
+  }
+
+  async #open(): Promise<Session> {
+    const { files, openIndex } = this.#components
+    const { path } = this.#init
+    const bodiesPath = join(path, 'bodies')
+    await files.makeDir(bodiesPath)
+    const index = await openIndex(join(path, 'index'))
+    const bodies = new BodyFiles(files, bodiesPath)
+    const writer = new ShardWriter({ files, index, bodies }, this.#init)
+    try {
+      await files.syncDir(path)
+      await checkVersion(index, path)
+      await writer.recover()
+      return { index, bodies, writer }
+    } catch (error) {
+      // The reason of the failed start is what the caller must see, not what the clean-up met.
+      await Promise.allSettled([bodies.close(), index.close()])
+      throw error
+    }
+  }
+
+  async #close(): Promise<void> {
+    const session = this.#session
+    if (session === undefined) return
+    this.#lastUsage = session.writer.usage()
+    this.#session = undefined
+    await Promise.allSettled(this.#inFlight)
+    await session.writer.close()
+    this.#lastUsage = session.writer.usage()
+    try {
+      await session.bodies.close()
+    } finally {
+      await session.index.close()
+    }
+  }
+}
+
+async function checkVersion(index: IndexDb, path: string): Promise<void> {
+  const version = await index.get(versionKey)
+  if (version === undefined) await index.write([{ key: versionKey, value: Uint8Array.of(INDEX_VERSION) }])
+  else if (version[0] !== INDEX_VERSION) {
+    throw new SubnetError(
+      'DATA_DIR',
+      `the shard ${path} has layout ${version[0]}, this program ${INDEX_VERSION}`,
+    )
+  }
+}
+
+async function chunkRow({ index }: Session, digest: Uint8Array): Promise<ChunkRow | undefined> {
+  const value = await index.get(chunkKey(digest))
+  return value === undefined ? undefined : decodeChunkRow(value)
+}
+
+async function heldRow(session: Session, digest: Uint8Array): Promise<ChunkRow> {
+  const row = await chunkRow(session, digest)
+  if (row === undefined) throw new SubnetError('NOT_FOUND', 'the chunk is not held')
+  return row
+}
+
+function infoOf(digest: Uint8Array, { auditRoot, sizeBytes, expiresBlock }: ChunkRow): ChunkInfo {
+  return { digest, auditRoot, sizeBytes, expiresBlock }
+}

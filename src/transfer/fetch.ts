@@ -1,0 +1,94 @@
+/**
+ * Any k of the n chunks of a segment, from whoever gives them soonest: data chunks first, then as `race.ts` says. Every
+ * chunk is verified before it counts.
+ */
+import type { Holder } from '../../protocols/order/messages.js'
+import type { AbortOptions } from '../base/abort.js'
+import type { Clock } from '../base/clock.js'
+import { SubnetError } from '../base/errors.js'
+import { toSs58 } from '../crypto/keys.js'
+import type { VerifiedSpan } from '../redundancy/chunk.js'
+import type { SegmentShape } from '../redundancy/layout.js'
+import type { SegmentEntry } from '../redundancy/segment.js'
+import { firstOf } from './race.js'
+import type { RetrievePool } from './retrieve-pool.js'
+
+export interface FetchComponents {
+  readonly pool: RetrievePool
+  readonly clock: Clock
+}
+
+/** What is known of a segment before any of it is here. */
+export interface SegmentPlace {
+  readonly shape: SegmentShape
+  readonly entry: SegmentEntry
+  /** Holders of each chunk. */
+  readonly holders: readonly (readonly Holder[])[]
+}
+
+/** Chunk i at place i, k of them. Rejects with `UNRECOVERABLE` when fewer than k can be had. */
+export async function fetchSegment(
+  place: SegmentPlace,
+  components: FetchComponents,
+  options: AbortOptions = {},
+): Promise<(VerifiedSpan | undefined)[]> {
+  const { pool, clock } = components
+  const { k, n } = place.shape
+  const attempts = preferred(place, pool).map((chunk) => async (signal: AbortSignal) => {
+    return { chunk, span: await fetchChunk(place, chunk, pool, signal) }
+  })
+  const got = await firstOf(attempts, k, clock, options)
+  if (got.length < k) throw unrecoverable(place, got.length, pool)
+  const found = new Array<VerifiedSpan | undefined>(n).fill(undefined)
+  for (const { chunk, span } of got) found[chunk] = span
+  return found
+}
+
+/** Chunks with a holder worth asking, best first: data before parity, idle holders before busy ones. */
+function preferred(place: SegmentPlace, pool: RetrievePool): number[] {
+  const cost = (chunk: number): number => {
+    const waiting = (place.holders[chunk] ?? []).map(
+      (holder) => pool.waiting(holder) + (pool.failure(holder) ? 1_000 : 0),
+    )
+    const parity = chunk < place.shape.k ? 0 : 0.5
+    return Math.min(...waiting) + parity
+  }
+  return [...place.entry.chunks.keys()]
+    .filter((chunk) => (place.holders[chunk] ?? []).length > 0)
+    .map((chunk) => ({ chunk, cost: cost(chunk) }))
+    .sort((a, b) => a.cost - b.cost || a.chunk - b.chunk)
+    .map(({ chunk }) => chunk)
+}
+
+/** The chunk from the first of its holders that gives it. */
+async function fetchChunk(
+  place: SegmentPlace,
+  chunk: number,
+  pool: RetrievePool,
+  signal: AbortSignal,
+): Promise<VerifiedSpan> {
+  const reference = place.entry.chunks[chunk]
+  const holders = place.holders[chunk] ?? []
+  if (reference === undefined) throw new SubnetError('NOT_FOUND', 'the manifest does not name this chunk')
+  let failure: unknown = new SubnetError('NOT_FOUND', 'nobody holds this chunk')
+  for (const holder of holders) {
+    try {
+      return await pool.request(holder, (stream) => stream.get(reference, undefined, { signal }), { signal })
+    } catch (error) {
+      signal.throwIfAborted()
+      failure = error
+    }
+  }
+  throw failure
+}
+
+function unrecoverable(place: SegmentPlace, live: number, pool: RetrievePool): SubnetError {
+  const { index, k } = place.shape
+  const failed = place.holders
+    .flat()
+    .filter((holder) => pool.failure(holder) !== undefined)
+    .map((holder) => toSs58(holder.hotkey))
+  const unreachable = [...new Set(failed)]
+  const text = `segment ${index}: ${live} chunks could be had, ${k} are needed; ${unreachable.length} holders failed`
+  return new SubnetError('UNRECOVERABLE', text, { data: { segment: index, live, needed: k, unreachable } })
+}

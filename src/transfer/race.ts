@@ -1,0 +1,71 @@
+/** As many successes as needed out of many attempts: a slow or dead holder costs a reader a pause, not the object. */
+import { type AbortOptions, childSignal } from '../base/abort.js'
+import type { Clock } from '../base/clock.js'
+import { isSubnetError } from '../base/errors.js'
+
+/** Silence after which one more attempt is made than needed; again after each such pause. */
+const HEDGE_AFTER_MS = 2_000
+
+export type Attempt<T> = (signal: AbortSignal) => Promise<T>
+
+/**
+ * What the first `needed` attempts to succeed give, fewer when all others failed. They begin in their order: as many as
+ * needed at once, the next for each that fails, one more after each pause. What still runs at the end is aborted.
+ */
+export async function firstOf<T>(
+  attempts: readonly Attempt<T>[],
+  needed: number,
+  clock: Clock,
+  options: AbortOptions = {},
+): Promise<T[]> {
+  using scope = childSignal(options.signal)
+  const untried = [...attempts]
+  const found: T[] = []
+  return await new Promise((resolve, reject) => {
+    let running = 0
+    let over = false
+    const end = (settle: () => void) => {
+      if (over) return
+      over = true
+      timer.cancel()
+      scope.signal.removeEventListener('abort', onAbort)
+      settle()
+      scope.abort(new DOMException('enough has come', 'AbortError'))
+    }
+    const onAbort = () => end(() => reject(scope.signal.reason))
+    const hedge = () => {
+      timer = clock.after(HEDGE_AFTER_MS, hedge)
+      startNext()
+    }
+    let timer = clock.after(HEDGE_AFTER_MS, hedge)
+    const succeed = (value: T) => {
+      if (over) return
+      found.push(value)
+      timer.cancel()
+      timer = clock.after(HEDGE_AFTER_MS, hedge)
+    }
+    const fail = (error: unknown) => {
+      // An expected failure is the next one's turn; a defect must be seen.
+      if (!isSubnetError(error)) end(() => reject(error))
+    }
+    const startNext = () => {
+      const attempt = untried.shift()
+      if (attempt === undefined) return
+      running += 1
+      attempt(scope.signal)
+        .then(succeed, fail)
+        .finally(() => {
+          running -= 1
+          step()
+        })
+    }
+    const step = () => {
+      if (over) return
+      while (found.length + running < needed && untried.length > 0) startNext()
+      if (found.length >= needed || running === 0) end(() => resolve(found))
+    }
+    scope.signal.addEventListener('abort', onAbort, { once: true })
+    if (scope.signal.aborted) onAbort()
+    else step()
+  })
+}

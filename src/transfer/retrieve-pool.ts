@@ -1,0 +1,109 @@
+/**
+ * The open `retrieve` streams of one download: one per miner, opened when first needed. A miner that fails is left alone
+ * for a while, so that a dead one costs the download one attempt and not one per segment.
+ */
+import type { PeerComponents } from '../../protocols/hello/exchange.js'
+import type { Holder } from '../../protocols/order/messages.js'
+import { RetrieveStream } from '../../protocols/retrieve/client.js'
+import { type AbortOptions, childSignal, raceAbort } from '../base/abort.js'
+import { isSubnetError, SubnetError, toSubnetError } from '../base/errors.js'
+import { toSs58 } from '../crypto/keys.js'
+import { candidatePeer } from './store-pool.js'
+
+/** A failed miner is tried again after this, if it is still needed. */
+const RETRY_AFTER_MS = 15_000
+
+interface Failed {
+  readonly error: Error
+  readonly atMs: number
+}
+
+export class RetrievePool {
+  readonly #components: PeerComponents
+  readonly #streams = new Map<string, Promise<RetrieveStream>>()
+  /** Streams that opened, for counting what waits at each. */
+  readonly #open = new Map<string, RetrieveStream>()
+  readonly #failed = new Map<string, Failed>()
+  /** A stream serves every request of the download, so none of them may end its opening: only `close` does. */
+  readonly #life = childSignal()
+  #failures = 0
+
+  constructor(components: PeerComponents) {
+    this.#components = components
+  }
+
+  get peers(): number {
+    return this.#open.size
+  }
+
+  /** Requests that failed at one miner and went to another. */
+  get retries(): number {
+    return this.#failures
+  }
+
+  /** Why a miner is left alone now, if it is. */
+  failure(holder: Holder): Error | undefined {
+    const failed = this.#failed.get(toSs58(holder.hotkey))
+    const lately = failed !== undefined && this.#components.clock.monotonicMs() - failed.atMs < RETRY_AFTER_MS
+    return lately ? failed.error : undefined
+  }
+
+  /** Our requests waiting at a miner: the fewer, the sooner it answers. */
+  waiting(holder: Holder): number {
+    return this.#open.get(toSs58(holder.hotkey))?.waiting ?? 0
+  }
+
+  /** Runs one request on the miner's stream. */
+  async request<T>(
+    holder: Holder,
+    ask: (stream: RetrieveStream) => Promise<T>,
+    options: AbortOptions = {},
+  ): Promise<T> {
+    const failure = this.failure(holder)
+    if (failure !== undefined) throw failure
+    try {
+      return await ask(await raceAbort(this.#stream(holder), options.signal))
+    } catch (error) {
+      options.signal?.throwIfAborted()
+      this.#failures += 1
+      // A chunk that one miner has not says nothing about the miner's other chunks.
+      if (!isSubnetError(error, 'NOT_FOUND')) this.#giveUp(holder, error)
+      throw error
+    }
+  }
+
+  async close(reason?: Error): Promise<void> {
+    this.#life.abort(reason ?? new SubnetError('STOPPED', 'the download is over'))
+    const streams = await Promise.allSettled(this.#streams.values())
+    for (const result of streams) {
+      if (result.status === 'rejected') continue
+      if (reason !== undefined) result.value.abort(reason)
+      // Everything wanted has arrived: how the other side takes the end does not matter.
+      else await result.value.close().catch(() => undefined)
+    }
+  }
+
+  #stream(holder: Holder): Promise<RetrieveStream> {
+    const hotkey = toSs58(holder.hotkey)
+    let stream = this.#streams.get(hotkey)
+    if (stream === undefined) {
+      stream = RetrieveStream.open(this.#components, candidatePeer(holder), holder.order, this.#life)
+      this.#streams.set(hotkey, stream)
+      stream.then(
+        (opened) => this.#open.set(hotkey, opened),
+        // Whoever waits for the stream gets the reason.
+        () => undefined,
+      )
+    }
+    return stream
+  }
+
+  #giveUp(holder: Holder, error: unknown): void {
+    const hotkey = toSs58(holder.hotkey)
+    const failure = toSubnetError(error)
+    this.#failed.set(hotkey, { error: failure, atMs: this.#components.clock.monotonicMs() })
+    this.#streams.delete(hotkey)
+    this.#open.get(hotkey)?.abort(failure)
+    this.#open.delete(hotkey)
+  }
+}

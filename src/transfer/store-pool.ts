@@ -1,0 +1,137 @@
+/**
+ * The open `store` streams of one upload: one per miner, opened when first needed. A miner that fails is left alone for
+ * the rest of the upload; its chunks go to spares. One that only takes no more keeps its lease for what it has.
+ */
+import type { WireDomain } from '../../protocols/common/signed.js'
+import type { PeerComponents } from '../../protocols/hello/exchange.js'
+import type { KnownPeer } from '../../protocols/hello/sessions.js'
+import type { SignedLease } from '../../protocols/lease/lease.js'
+import type { Candidate } from '../../protocols/order/messages.js'
+import type { LeaseTerms, OutgoingChunk } from '../../protocols/store/client.js'
+import { StoreStream } from '../../protocols/store/client.js'
+import type { AbortOptions } from '../base/abort.js'
+import { type ErrorCode, isSubnetError, toSubnetError } from '../base/errors.js'
+import type { Random } from '../base/random.js'
+import { randomFraction } from '../base/random.js'
+
+/** Times a chunk is offered again to a miner that says BUSY, before a spare gets it. */
+const BUSY_RETRIES_MAX = 6
+/** A miner that says one of these of a chunk holds what it took before. */
+const NO_MORE_CODES: ReadonlySet<ErrorCode> = new Set(['NO_SPACE', 'BUSY', 'REFUSED'])
+/** First pause after BUSY when the miner names none; it doubles. */
+const BUSY_PAUSE_MS = 250
+/** Longest pause, whatever the miner asks for: then a spare is sooner. */
+const BUSY_PAUSE_MAX_MS = 10_000
+
+export interface StorePoolComponents extends PeerComponents {
+  readonly random: Random
+}
+
+export class StorePool {
+  readonly #components: StorePoolComponents
+  readonly #domain: WireDomain
+  readonly #candidates: readonly Candidate[]
+  readonly #streams = new Map<number, Promise<StoreStream>>()
+  readonly #failures = new Map<number, Error>()
+  /** Why a candidate takes no more chunks; those it took it holds. */
+  readonly #full = new Map<number, Error>()
+  retries = 0
+
+  constructor(components: StorePoolComponents, domain: WireDomain, candidates: readonly Candidate[]) {
+    this.#components = components
+    this.#domain = domain
+    this.#candidates = candidates
+  }
+
+  /** Miners with an open stream. */
+  get peers(): number {
+    return this.#streams.size - this.#failures.size
+  }
+
+  /** Why a candidate is not used any more, if so. */
+  failure(candidate: number): Error | undefined {
+    return this.#failures.get(candidate)
+  }
+
+  /** Resolves when the chunk is durable at this candidate. */
+  async send(candidate: number, chunk: OutgoingChunk, options: AbortOptions = {}): Promise<void> {
+    for (let attempt = 0; ; attempt += 1) {
+      const full = this.#full.get(candidate)
+      if (full !== undefined) throw full
+      try {
+        const stream = await this.#stream(candidate, options)
+        await stream.send(chunk, options)
+        return
+      } catch (error) {
+        options.signal?.throwIfAborted()
+        if (!isSubnetError(error, 'BUSY') || attempt >= BUSY_RETRIES_MAX) {
+          if (isSubnetError(error) && NO_MORE_CODES.has(error.code)) this.#full.set(candidate, error)
+          else this.#giveUp(candidate, error)
+          throw error
+        }
+        this.retries += 1
+        const hintMs = error.data.retryAfterMs
+        const wishMs = (typeof hintMs === 'number' ? hintMs : BUSY_PAUSE_MS) * 2 ** attempt
+        const pauseMs = Math.min(wishMs, BUSY_PAUSE_MAX_MS)
+        await this.#components.clock.sleep(pauseMs * (0.5 + randomFraction(this.#components.random)), options)
+      }
+    }
+  }
+
+  async lease(candidate: number, terms: LeaseTerms, options: AbortOptions = {}): Promise<SignedLease> {
+    try {
+      const stream = await this.#stream(candidate, options)
+      return await stream.lease(terms, options)
+    } catch (error) {
+      options.signal?.throwIfAborted()
+      this.#giveUp(candidate, error)
+      throw error
+    }
+  }
+
+  /** Ends every stream: in peace, or with a reason that reaches the miners as a reset. */
+  async close(reason?: Error): Promise<void> {
+    const streams = await Promise.allSettled(this.#streams.values())
+    for (const result of streams) {
+      if (result.status === 'rejected') continue
+      if (reason !== undefined) result.value.abort(reason)
+      // A miner that is gone by now has given its receipts; there is nothing left to lose.
+      else await result.value.close().catch(() => undefined)
+    }
+  }
+
+  #stream(candidate: number, options: AbortOptions): Promise<StoreStream> {
+    const failure = this.#failures.get(candidate)
+    if (failure !== undefined) return Promise.reject(failure)
+    let stream = this.#streams.get(candidate)
+    if (stream === undefined) {
+      const { order, ...place } = this.#candidateAt(candidate)
+      stream = StoreStream.open(this.#components, candidatePeer(place), order, this.#domain, options)
+      this.#streams.set(candidate, stream)
+      // Whoever waits for it gets the reason. A miner that has no room for a stream now is asked for one again.
+      stream.catch((error: unknown) => isSubnetError(error, 'BUSY') && this.#streams.delete(candidate))
+    }
+    return stream
+  }
+
+  #candidateAt(candidate: number): Candidate {
+    const found = this.#candidates[candidate]
+    if (found === undefined) throw new RangeError(`there is no candidate ${candidate}`)
+    return found
+  }
+
+  #giveUp(candidate: number, error: unknown): void {
+    const failure = toSubnetError(error)
+    if (this.#failures.has(candidate)) return
+    this.#failures.set(candidate, failure)
+    this.#streams.get(candidate)?.then(
+      (stream) => stream.abort(failure),
+      // It never opened: the failure is recorded already.
+      () => undefined,
+    )
+  }
+}
+
+export function candidatePeer(place: Pick<Candidate, 'hotkey' | 'peerId' | 'address'>): KnownPeer {
+  return { hotkey: place.hotkey, peerId: place.peerId, addresses: [place.address] }
+}

@@ -1,0 +1,409 @@
+/**
+ * The shard on a disk that fails: power cuts at every operation, failed syncs, a full disk. `kill -9` cannot show any
+ * of this, because the page cache survives it; here the disk forgets what was not synced.
+ */
+import assert from 'node:assert/strict'
+import { setImmediate as turn } from 'node:timers/promises'
+import { isSubnetError } from '../../src/base/errors.js'
+import { type Random, randomFraction, seededRandom } from '../../src/base/random.js'
+import type { DiskFiles } from '../../src/shard/disk-files.js'
+import { createLevelShard } from '../../src/shard/level-shard.js'
+import type { NewChunk, Shard } from '../../src/shard/shard.js'
+import { digestsOf } from '../conformance/shard.js'
+import { type DiskOperation, SimDisk, systemError } from '../kit/sim-disk.js'
+import { bodyOf, testChunk, testId } from '../kit/test-chunk.js'
+import { until } from '../kit/until.js'
+
+const PATH = '/shard'
+const BODY_FILE_BYTES = 4_000
+const ORDER = { serial: testId(16, 1), expiresBlock: 200 }
+
+describe('LevelShard on a failing disk', () => {
+  describe('order of operations', () => {
+    it('answers a put only after body, file name and index are safe, in that order', async () => {
+      const { disk, shard } = await startShard()
+      disk.log.length = 0
+      await shard.put(testChunk(1, 1_000))
+      disk.log.push('answer')
+      assert.deepEqual(disk.log, [
+        'open /shard/bodies/00000001',
+        'write /shard/bodies/00000001',
+        'dataSync /shard/bodies/00000001',
+        'syncDir /shard/bodies',
+        'index.write /shard/index',
+        'answer',
+      ])
+      disk.log.length = 0
+      await shard.put(testChunk(2, 1_000))
+      disk.log.push('answer')
+      assert.deepEqual(disk.log, [
+        'write /shard/bodies/00000001',
+        'dataSync /shard/bodies/00000001',
+        'index.write /shard/index',
+        'answer',
+      ])
+      await shard.stop()
+    })
+
+    it('shares one sync among the puts that wait for the same commit', async () => {
+      const { disk, shard } = await startShard()
+      disk.log.length = 0
+      await Promise.all(Array.from({ length: 10 }, (_, seed) => shard.put(testChunk(seed, 100))))
+      assert.equal(disk.count('dataSync'), 1)
+      assert.equal(disk.count('index.write'), 1)
+      await shard.stop()
+    })
+
+    it('syncs the names of its directories when it starts', async () => {
+      const { disk, shard } = await startShard()
+      assert.ok(disk.log.indexOf('makeDir /shard/bodies') < disk.log.indexOf('syncDir /shard'))
+      await shard.stop()
+    })
+  })
+
+  describe('power cuts', () => {
+    it('holds exactly what it acknowledged, wherever the power is cut', async () => {
+      const places = await cutEverywhere((cutAt) => runUntilCut(cutAt))
+      assert.ok(places > 20, `${places} places to cut`)
+    })
+
+    it('holds it whatever part of the unsynced rest survives', async () => {
+      for (const seed of [1, 2, 3, 4]) {
+        await cutEverywhere((cutAt) => runUntilCut(cutAt, { luck: seededRandom(`${seed} ${cutAt}`) }))
+      }
+    })
+
+    it('holds a change wholly or not at all when only its answer was lost', async () => {
+      await cutEverywhere((cutAt) => runUntilCut(cutAt, { losesOnlyAnswers: true }))
+    })
+  })
+
+  describe('failed writes and syncs', () => {
+    for (const operation of ['write', 'dataSync', 'syncDir', 'index.write'] as const) {
+      it(`gives no answer after a failed ${operation}, and writes no more until it is opened anew`, async () => {
+        const { disk, shard } = await startShard()
+        // Fills the first file, so that the next put makes a name too.
+        const before = testChunk(1, BODY_FILE_BYTES)
+        await shard.put(before)
+        failOnce(disk, operation, 'EIO')
+        await assert.rejects(shard.put(testChunk(2, 500)), isDisk)
+        const operations = disk.log.length
+        await assert.rejects(shard.put(testChunk(3, 500)), isDisk)
+        await assert.rejects(shard.remove(before.digest), isDisk)
+        await assert.rejects(shard.addOrderUse(ORDER, 1), isDisk)
+        assert.deepEqual(disk.log.slice(operations), [])
+        assert.deepEqual(await shard.read(before.digest, 0, 100), bodyOf(before).subarray(0, 100))
+        await shard.stop()
+        await shard.start()
+        assert.equal(await shard.put(testChunk(2, 500)), 'stored')
+        assert.equal(shard.usage().chunks, 2)
+        await checkBody(shard, before)
+        await checkBody(shard, testChunk(2, 500))
+        await shard.stop()
+      })
+    }
+
+    it('refuses to start where it cannot make the disk safe', async () => {
+      for (const operation of ['makeDir', 'syncDir', 'index.write'] as const) {
+        const disk = new SimDisk()
+        failOnce(disk, operation, 'EIO')
+        const shard = shardOn(disk)
+        await assert.rejects(shard.start(), isDisk)
+        await shard.start()
+        assert.equal(await shard.put(testChunk(1, 100)), 'stored')
+        await shard.stop()
+      }
+    })
+  })
+
+  describe('a full disk', () => {
+    it('refuses new bodies, keeps serving, and takes bodies again when there is room', async () => {
+      const { disk, shard } = await startShard()
+      await shard.put(testChunk(1, 500))
+      failOnce(disk, 'write', 'ENOSPC')
+      const attempts = await Promise.allSettled([
+        shard.put(testChunk(2, 500, { order: ORDER })),
+        shard.addOrderUse(ORDER, 3),
+        shard.put(testChunk(1, 500)),
+        shard.put(testChunk(3, 500)),
+      ])
+      assert.deepEqual(attempts.map(outcomeOf), ['NO_SPACE', undefined, 'NO_SPACE', 'NO_SPACE'])
+      assert.equal(await shard.orderUse(ORDER.serial), 3)
+      assert.deepEqual(shard.usage(), { chunks: 1, bytes: 500, diskBytes: 500 })
+      assert.equal(await shard.put(testChunk(2, 500)), 'stored')
+      await checkBody(shard, testChunk(1, 500))
+      await checkBody(shard, testChunk(2, 500))
+      await shard.stop()
+    })
+
+    it('gives back what a write had got through before the disk was full', async () => {
+      const disk = new SimDisk()
+      disk.capacityBytes = 1_400
+      const shard = createLevelShard(
+        { path: PATH, reserveBytes: 0 },
+        { ...disk, files: { ...disk.files, freeBytes: async () => 1e9 } },
+      )
+      await shard.start()
+      await shard.put(testChunk(1, 600))
+      await assert.rejects(shard.put(testChunk(2, 1_000)), (error) => isSubnetError(error, 'NO_SPACE'))
+      assert.equal(await bytesOn(disk), 600)
+      assert.equal(await shard.put(testChunk(3, 800)), 'stored')
+      await checkBody(shard, testChunk(3, 800))
+      await shard.stop()
+    })
+
+    it('stops taking bodies at the reserve, and writes nothing at all below a quarter of it', async () => {
+      const disk = new SimDisk()
+      disk.capacityBytes = 3_000
+      const shard = createLevelShard({ path: PATH, reserveBytes: 1_000 }, disk)
+      await shard.start()
+      assert.equal(await shard.put(testChunk(1, 2_000)), 'stored')
+      await assert.rejects(shard.put(testChunk(2, 1)), (error) => isSubnetError(error, 'NO_SPACE'))
+      assert.equal(await shard.put(testChunk(1, 2_000)), 'present')
+      await shard.addOrderUse(ORDER, 3)
+      disk.capacityBytes = 2_249
+      const writes = disk.count('index.write')
+      await assert.rejects(shard.addOrderUse(ORDER, 3), (error) => isSubnetError(error, 'NO_SPACE'))
+      assert.equal(disk.count('index.write'), writes)
+      await checkBody(shard, testChunk(1, 2_000))
+      disk.capacityBytes = 10_000
+      await shard.addOrderUse(ORDER, 3)
+      assert.equal(await shard.orderUse(ORDER.serial), 6)
+      await shard.stop()
+    })
+  })
+
+  describe('dead bodies', () => {
+    it('gives the room of removed chunks back while it serves the others', async () => {
+      const { disk, shard } = await startShard()
+      const chunks = Array.from({ length: 12 }, (_, seed) => testChunk(seed, 1_000))
+      for (const chunk of chunks) await shard.put(chunk)
+      const kept = chunks.filter((_, index) => index % 4 === 0)
+      for (const chunk of chunks) if (!kept.includes(chunk)) await shard.remove(chunk.digest)
+      await until(() => shard.usage().diskBytes <= 2 * shard.usage().bytes, { deadlineMs: 2_000 })
+      assert.deepEqual(shard.usage().bytes, 3_000)
+      for (const chunk of kept) await checkBody(shard, chunk)
+      await shard.stop()
+      assert.equal(await bytesOn(disk), shard.usage().diskBytes)
+    })
+
+    it('gives the room back in the file that gets the next body, too', async () => {
+      const { disk, shard } = await startShard()
+      const chunks = Array.from({ length: 4 }, (_, seed) => testChunk(seed, 500))
+      for (const chunk of chunks) await shard.put(chunk)
+      for (const { digest } of chunks.slice(1)) await shard.remove(digest)
+      await until(() => shard.usage().diskBytes === 500, { deadlineMs: 2_000 })
+      assert.equal(disk.count('write'), 5, 'four puts and one move')
+      await shard.put(testChunk(9, 500))
+      await checkBody(shard, testChunk(0, 500))
+      await checkBody(shard, testChunk(9, 500))
+      await shard.stop()
+      assert.equal(await bytesOn(disk), 1_000)
+    })
+
+    it('goes on after a restart with what it had not moved yet', async () => {
+      const { disk, shard } = await startShard()
+      const chunks = Array.from({ length: 4 }, (_, seed) => testChunk(seed, 1_000))
+      for (const chunk of chunks) await shard.put(chunk)
+      disk.onOperation = (operation) => {
+        if (operation === 'read') throw systemError('EIO')
+      }
+      for (const chunk of chunks.slice(1)) await shard.remove(chunk.digest)
+      await shard.stop()
+      assert.deepEqual(shard.usage(), { chunks: 1, bytes: 1_000, diskBytes: 4_000 })
+      disk.onOperation = () => undefined
+      await shard.start()
+      await until(() => shard.usage().diskBytes === 1_000, { deadlineMs: 2_000 })
+      await checkBody(shard, testChunk(0, 1_000))
+      await shard.stop()
+    })
+
+    it('reads a chunk that moves to another file between look and read', async () => {
+      const { disk, shard } = await startShard()
+      const chunks = Array.from({ length: 4 }, (_, seed) => testChunk(seed, 1_000))
+      for (const chunk of chunks) await shard.put(chunk)
+      beforeNextRead(disk, async () => {
+        for (const { digest } of chunks.slice(1)) await shard.remove(digest)
+        await until(() => shard.usage().diskBytes === 1_000, { deadlineMs: 2_000 })
+      })
+      await checkBody(shard, testChunk(0, 1_000))
+      assert.deepEqual(disk.names, ['/shard/bodies/00000002'])
+      await shard.stop()
+    })
+
+    it('never reads what took the place of a removed chunk', async () => {
+      const { disk, shard } = await startShard()
+      const gone = testChunk(1, 1_000)
+      await shard.put(gone)
+      beforeNextRead(disk, async () => {
+        await shard.remove(gone.digest)
+        await shard.put(testChunk(2, 1_000))
+      })
+      await assert.rejects(shard.read(gone.digest, 0, 1_000), (error) => isSubnetError(error, 'NOT_FOUND'))
+      await shard.stop()
+    })
+  })
+
+  it('waits for reads before it stops', async () => {
+    const { disk, shard } = await startShard()
+    await shard.put(testChunk(1, 1_000))
+    const ended: string[] = []
+    let goOn: () => void = () => undefined
+    beforeNextRead(disk, () => new Promise((resolve) => (goOn = resolve)))
+    const read = checkBody(shard, testChunk(1, 1_000)).then(() => ended.push('read'))
+    await turn()
+    const stopped = shard.stop().then(() => ended.push('stop'))
+    await turn()
+    goOn()
+    await Promise.all([read, stopped])
+    assert.deepEqual(ended, ['read', 'stop'])
+  })
+})
+
+/** Runs `work` when the next body is about to be read: its place is known, its file not yet open. */
+function beforeNextRead(disk: SimDisk, work: () => Promise<void>): void {
+  const { files } = disk
+  const open = files.open
+  const patched: Pick<DiskFiles, 'open'> = {
+    open: async (path, mode) => {
+      if (mode === 'read') {
+        Object.assign(files, { open })
+        await work()
+      }
+      return open(path, mode)
+    },
+  }
+  Object.assign(files, patched)
+}
+
+/** Cuts the power at every operation of a run, one after the other; returns how many there were. */
+async function cutEverywhere(run: (cutAt: number) => Promise<boolean>): Promise<number> {
+  let cutAt = 0
+  while (await run(cutAt)) cutAt += 1
+  return cutAt
+}
+
+/**
+ * Puts, removes and moves bodies with the power cut at the given operation, then checks the disk that is left. False
+ * when the run came to its end before that.
+ */
+async function runUntilCut(
+  cutAt: number,
+  { luck, losesOnlyAnswers = false }: { luck?: Random; losesOnlyAnswers?: boolean } = {},
+): Promise<boolean> {
+  const disk = new SimDisk()
+  Object.assign(disk, { cutAt, losesOnlyAnswers })
+  const asked = new Set<number>()
+  const held = new Set<number>()
+  let chargedBytes = 0
+  const shard = shardOn(disk)
+  const put = async (seed: number) => {
+    asked.add(seed)
+    await shard.put(cutChunk(seed))
+    held.add(seed)
+    chargedBytes += cutChunk(seed).sizeBytes
+  }
+  const remove = async (seed: number) => {
+    if (losesOnlyAnswers) held.delete(seed)
+    await shard.remove(cutChunk(seed).digest)
+    held.delete(seed)
+  }
+  try {
+    await shard.start()
+    await put(1)
+    await Promise.all([put(2), put(3), put(3)])
+    await Promise.all([4, 5, 6, 7].map(put))
+    await Promise.all([remove(1), remove(2), remove(4), put(8)])
+    await remove(3)
+    // Bodies are moved now, and the power may go in the middle of that.
+    await until(() => disk.powerIsCut || shard.usage().diskBytes <= 2 * shard.usage().bytes, {
+      deadlineMs: 2_000,
+    })
+    await Promise.all([remove(5), put(9), put(2)])
+  } catch {
+    // The power is cut: what matters is what was answered before.
+  }
+  // What was begun at that moment ends without an answer.
+  await shard.stop().catch(() => undefined)
+  const left = luck === undefined ? disk.afterCut() : await cutAgain(disk.afterCut(luck), luck)
+  const again = shardOn(left)
+  await again.start()
+  const digests = await digestsOf(again)
+  const expected = [...(losesOnlyAnswers ? asked : held)]
+    .map(cutChunk)
+    .filter((chunk) => !losesOnlyAnswers || digests.includes(hexDigest(chunk)))
+  assert.deepEqual(digests, expected.map(hexDigest).sort())
+  for (const seed of held)
+    assert.ok(digests.includes(hexDigest(cutChunk(seed))), `chunk ${seed} was acknowledged`)
+  const usedBytes = await again.orderUse(ORDER.serial)
+  assert.ok(losesOnlyAnswers ? usedBytes >= chargedBytes : usedBytes === chargedBytes)
+  assert.equal(again.usage().chunks, expected.length)
+  assert.equal(
+    again.usage().bytes,
+    expected.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0),
+  )
+  await again.put(testChunk(100, 900))
+  for (const chunk of expected) await checkBody(again, chunk)
+  await again.stop()
+  assert.equal(await bytesOn(left), again.usage().diskBytes, 'nothing leaks')
+  return disk.powerIsCut
+}
+
+/** The power goes a second time, while the shard recovers from the first. */
+async function cutAgain(disk: SimDisk, luck: Random): Promise<SimDisk> {
+  disk.cutAt = Math.floor(randomFraction(luck) * 8)
+  const shard = shardOn(disk)
+  try {
+    await shard.start()
+    await shard.stop()
+  } catch {
+    // As at the first cut.
+  }
+  await shard.stop().catch(() => undefined)
+  return disk.afterCut(luck)
+}
+
+function cutChunk(seed: number): NewChunk {
+  return testChunk(seed, 700 + seed, { order: ORDER })
+}
+
+function hexDigest({ digest }: NewChunk): string {
+  return Buffer.from(digest).toString('hex')
+}
+
+async function bytesOn(disk: SimDisk): Promise<number> {
+  let bytes = 0
+  for (const name of disk.names) bytes += await (await disk.files.open(name, 'read')).sizeBytes()
+  return bytes
+}
+
+function shardOn(disk: SimDisk): Shard {
+  return createLevelShard({ path: PATH, bodyFileBytes: BODY_FILE_BYTES }, disk)
+}
+
+async function startShard(): Promise<{ disk: SimDisk; shard: Shard }> {
+  const disk = new SimDisk()
+  const shard = shardOn(disk)
+  await shard.start()
+  return { disk, shard }
+}
+
+function failOnce(disk: SimDisk, operation: DiskOperation, code: string): void {
+  disk.onOperation = (attempted) => {
+    if (attempted !== operation) return
+    disk.onOperation = () => undefined
+    throw systemError(code)
+  }
+}
+
+async function checkBody(shard: Shard, chunk: NewChunk): Promise<void> {
+  assert.deepEqual(await shard.read(chunk.digest, 0, chunk.sizeBytes), bodyOf(chunk))
+}
+
+function outcomeOf(result: PromiseSettledResult<unknown>): unknown {
+  return result.status === 'fulfilled' ? result.value : (result.reason as { code?: unknown }).code
+}
+
+function isDisk(error: unknown): boolean {
+  return isSubnetError(error, 'DISK')
+}

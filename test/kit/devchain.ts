@@ -1,0 +1,50 @@
+/** A devchain on a clock of the test's own, reached in the same process or over a real WebSocket. */
+import { silentLogger } from '../../src/base/log.js'
+import { seededRandom } from '../../src/base/random.js'
+import type { Chain } from '../../src/chain/chain.js'
+import { Devchain } from '../../src/chain/devchain/devchain.js'
+import { DevchainServer, type DevchainServerInit } from '../../src/chain/devchain/devchain-server.js'
+import type { GenesisSpec } from '../../src/chain/devchain/genesis.js'
+import { FakeClock, turn } from './fake-clock.js'
+import { until } from './until.js'
+
+export const TEST_GENESIS: GenesisSpec = { name: 'test', netuid: 7, blockMs: 1_000, tempo: 5, neurons: [] }
+
+export interface TestDevchain {
+  readonly clock: FakeClock
+  readonly devchain: Devchain
+}
+
+export async function startDevchain(
+  spec: Partial<GenesisSpec> = {},
+  clock = new FakeClock(),
+): Promise<TestDevchain> {
+  const components = { clock, random: seededRandom('devchain'), logger: silentLogger }
+  const devchain = new Devchain(components, { genesis: { ...TEST_GENESIS, ...spec } })
+  await devchain.start()
+  return { clock, devchain }
+}
+
+export async function startServer(
+  { devchain, clock }: TestDevchain,
+  init: DevchainServerInit = { port: 0 },
+): Promise<DevchainServer> {
+  const server = new DevchainServer({ devchain, clock, logger: silentLogger }, init)
+  await server.start()
+  return server
+}
+
+/** Round trips it takes to get one write into the pool: nonce, head, submit. */
+const WRITE_ROUND_TRIPS = 3
+
+/** Makes one block after everything on its way has arrived, and waits until `chain` has seen it and answered it. */
+export async function nextBlock({ devchain, clock }: TestDevchain, chain: Chain): Promise<void> {
+  for (let i = 0; i < WRITE_ROUND_TRIPS; i += 1) await chain.randomness(0)
+  await clock.advance(devchain.constants.blockMs)
+  await until(async () => (await chain.head()).hash === devchain.head.hash, {
+    deadlineMs: 2_000,
+    title: 'the client sees the new head',
+  })
+  await chain.randomness(0)
+  await turn()
+}

@@ -1,0 +1,195 @@
+/**
+ * A whole subnet in one process: an in-process devchain and real nodes over TCP on loopback, their data in a temporary
+ * directory. Miners are `miner-0`, `miner-1`, …, validators `validator-0`, …; each node is its own operator.
+ */
+import { join } from 'node:path'
+import { systemClock } from '../../src/base/clock.js'
+import { type Logger, silentLogger } from '../../src/base/log.js'
+import { seededRandom } from '../../src/base/random.js'
+import { MIB } from '../../src/base/units.js'
+import type { Chain } from '../../src/chain/chain.js'
+import { Devchain } from '../../src/chain/devchain/devchain.js'
+import { localChain } from '../../src/chain/endpoint.js'
+import { toSs58 } from '../../src/crypto/keys.js'
+import { createClient, type SubnetClient } from '../../src/node/client.js'
+import { createNode, loadOrCreateWallet, ownWallet, type SubnetNode } from '../../src/node/node.js'
+import { type Tamper, tampered } from './tamper.js'
+import { type TempDir, tempDir } from './temp-dir.js'
+import { until } from './until.js'
+
+export interface LocalNetworkInit {
+  readonly miners: number
+  readonly validators: number
+  /** What every miner offers. Default 256 MiB. */
+  readonly capacityBytes?: number
+  /** By name: nodes that misbehave. */
+  readonly tampers?: Readonly<Record<string, Tamper>>
+  readonly logger?: Logger
+}
+
+const VALIDATOR_STAKE_RAO = 1_000_000_000_000n
+/** Short, so that tests do not wait for blocks. */
+const BLOCK_MS = 100
+const VISIT_INTERVAL_MS = 500
+
+interface Running {
+  readonly node: SubnetNode
+  readonly chain: Chain
+}
+
+export class LocalNetwork implements AsyncDisposable {
+  readonly devchain: Devchain
+  readonly #init: LocalNetworkInit
+  readonly #directory: TempDir
+  readonly #nodes = new Map<string, Running>()
+  readonly #clients = new Map<SubnetClient, Chain>()
+  readonly #nameOfHotkey: ReadonlyMap<string, string>
+
+  private constructor(
+    init: LocalNetworkInit,
+    directory: TempDir,
+    devchain: Devchain,
+    nameOfHotkey: ReadonlyMap<string, string>,
+  ) {
+    this.#init = init
+    this.#directory = directory
+    this.devchain = devchain
+    this.#nameOfHotkey = nameOfHotkey
+  }
+
+  /** Resolves when every validator has heard from every miner. */
+  static async start(init: LocalNetworkInit): Promise<LocalNetwork> {
+    const directory = await tempDir()
+    const names = [...numbered('validator', init.validators), ...numbered('miner', init.miners)]
+    const neurons = await Promise.all(
+      names.map(async (name) => {
+        const wallet = ownWallet(join(directory.path, name))
+        const { hotkey, coldkey } = await loadOrCreateWallet(wallet, seededRandom(name))
+        const stakeRao = name.startsWith('validator') ? VALIDATOR_STAKE_RAO : 0n
+        return { name, hotkey: toSs58(hotkey.publicKey), coldkey, stakeRao }
+      }),
+    )
+    const devchain = new Devchain(
+      { clock: systemClock, random: seededRandom('devchain'), logger: silentLogger },
+      {
+        genesis: {
+          name: 'test',
+          netuid: 1,
+          blockMs: BLOCK_MS,
+          tempo: 20,
+          neurons: neurons.map(({ name: _, ...neuron }) => neuron),
+        },
+      },
+    )
+    await devchain.start()
+    const nameOfHotkey = new Map(neurons.map(({ name, hotkey }) => [hotkey, name]))
+    const network = new LocalNetwork(init, directory, devchain, nameOfHotkey)
+    await Promise.all(names.map((name) => network.startNode(name)))
+    await network.ready()
+    return network
+  }
+
+  get miners(): readonly string[] {
+    return [...this.#nodes.keys()].filter((name) => name.startsWith('miner')).sort()
+  }
+
+  get validators(): readonly string[] {
+    return [...this.#nodes.keys()].filter((name) => name.startsWith('validator')).sort()
+  }
+
+  /** A running node. */
+  node(name: string): SubnetNode {
+    const running = this.#nodes.get(name)
+    if (running === undefined) throw new Error(`${name} is not running`)
+    return running.node
+  }
+
+  /** By SS58 address. */
+  nameOf(hotkey: string): string {
+    const name = this.#nameOfHotkey.get(hotkey)
+    if (name === undefined) throw new Error(`${hotkey} is nobody's hotkey`)
+    return name
+  }
+
+  /** Starts a node with the data it has. */
+  async startNode(name: string): Promise<void> {
+    const chain = await this.#chain()
+    const node = createNode(
+      {
+        role: name.startsWith('miner') ? 'miner' : 'validator',
+        chain,
+        dataPath: join(this.#directory.path, name),
+        capacityBytes: this.#init.capacityBytes ?? 256 * MIB,
+        visitIntervalMs: VISIT_INTERVAL_MS,
+      },
+      { logger: this.#init.logger ?? silentLogger, random: seededRandom(`node ${name}`) },
+    )
+    const tamper = this.#init.tampers?.[name]
+    await (tamper === undefined ? node.start() : tampered(tamper, () => node.start()))
+    this.#nodes.set(name, { node, chain })
+  }
+
+  async stopNode(name: string): Promise<void> {
+    const running = this.#nodes.get(name)
+    this.#nodes.delete(name)
+    await running?.node.stop()
+    await running?.chain.stop()
+  }
+
+  /** Runs `work` while these nodes are stopped, and has them back afterwards. */
+  async without(names: readonly string[], work: () => Promise<void>): Promise<void> {
+    await Promise.all(names.map((name) => this.stopNode(name)))
+    try {
+      await work()
+    } finally {
+      await Promise.all(names.map((name) => this.startNode(name)))
+      await this.ready()
+    }
+  }
+
+  /** A client that knows nothing but the chain; the same seed makes the same keys, whatever it stores. */
+  async client(seed?: string): Promise<SubnetClient> {
+    const chain = await this.#chain()
+    const options = seed === undefined ? {} : { random: seededRandom(seed) }
+    const client = createClient({ chain }, { logger: this.#init.logger ?? silentLogger, ...options })
+    await client.start()
+    this.#clients.set(client, chain)
+    return client
+  }
+
+  async stopClient(client: SubnetClient): Promise<void> {
+    const chain = this.#clients.get(client)
+    this.#clients.delete(client)
+    await client.stop()
+    await chain?.stop()
+  }
+
+  /** Every running validator has heard from every running miner, and from no other. */
+  async ready(): Promise<void> {
+    const miners = this.miners.length
+    await until(
+      async () => {
+        const heard = await Promise.all(this.validators.map((name) => this.node(name).miners()))
+        return heard.every((list) => list.length === miners)
+      },
+      { deadlineMs: 60_000, title: `validators hear from ${miners} miners` },
+    )
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.all([...this.#clients.keys()].map((client) => this.stopClient(client)))
+    await Promise.all([...this.#nodes.keys()].map((name) => this.stopNode(name)))
+    await this.devchain.stop()
+    await this.#directory[Symbol.asyncDispose]()
+  }
+
+  async #chain(): Promise<Chain> {
+    const chain = localChain(this.devchain, { clock: systemClock })
+    await chain.start()
+    return chain
+  }
+}
+
+function numbered(role: string, count: number): string[] {
+  return Array.from({ length: count }, (_, i) => `${role}-${i}`)
+}

@@ -1,0 +1,94 @@
+/** A real `SubnetView` over a chain that says what the test says. Wait for `cryptoReady` first. */
+import type { WireDomain } from '../../protocols/common/signed.js'
+import { SubnetError } from '../../src/base/errors.js'
+import { silentLogger } from '../../src/base/log.js'
+import type { BlockHead, Chain, ChainRecord, Metagraph } from '../../src/chain/chain.js'
+import { SubnetView } from '../../src/chain/subnet-view.js'
+import { sha256 } from '../../src/crypto/hash.js'
+import type { TestKey } from './chain-keys.js'
+import { testColdkey, testRecord } from './chain-keys.js'
+
+export const TEST_DOMAIN: WireDomain = { genesis: new Uint8Array(32).fill(7), netuid: 1 }
+
+export interface TestNeuron {
+  readonly key: TestKey
+  /** Default: one of its own. */
+  readonly coldkey?: string
+  readonly stakeRao?: bigint
+  readonly validatorPermit?: boolean
+  /** Default: where `peerOf` says; `undefined` for one that has committed no record. */
+  readonly record?: ChainRecord | undefined
+}
+
+/** A peer id and loopback address for the neuron with this number. */
+export function peerOf(number: number): ChainRecord {
+  return testRecord(number)
+}
+
+export class TestSubnet {
+  readonly view: SubnetView
+  readonly #listeners = new Set<(head: BlockHead) => void>()
+  #neurons: readonly TestNeuron[] = []
+  block = 0
+  /** Blocks whose randomness was asked for. */
+  readonly beaconsAsked: number[] = []
+  readonly chain: Chain
+
+  constructor() {
+    this.chain = this.#chain()
+    this.view = new SubnetView({ chain: this.chain, logger: silentLogger })
+  }
+
+  /** A new block with these neurons, uids in their order; the view has it when this resolves. */
+  async set(neurons: readonly TestNeuron[], block = this.block + 1): Promise<void> {
+    this.#neurons = neurons
+    this.block = block
+    await this.view.refresh()
+  }
+
+  #chain(): Chain {
+    const refuse = async () => {
+      throw new SubnetError('CHAIN_UNAVAILABLE', 'this chain is for looking at only')
+    }
+    return {
+      constants: { genesisHash: `0x${'07'.repeat(32)}`, netuid: TEST_DOMAIN.netuid, blockMs: 1_000, tempo: 10 },
+      start: async () => undefined,
+      stop: async () => undefined,
+      head: async () => ({ number: this.block, hash: '0x' }),
+      onHead: (listener) => {
+        this.#listeners.add(listener)
+        return () => this.#listeners.delete(listener)
+      },
+      metagraph: async () => this.#metagraph(),
+      randomness: async (block) => {
+        this.beaconsAsked.push(block)
+        return sha256(new TextEncoder().encode(`block ${block}`))
+      },
+      registerHotkey: refuse,
+      addStake: refuse,
+      commit: refuse,
+      records: async () => this.#records(),
+    }
+  }
+
+  #metagraph(): Metagraph {
+    const neurons = this.#neurons.map((neuron, uid) => ({
+      uid,
+      hotkey: neuron.key.address,
+      coldkey: neuron.coldkey ?? testColdkey(uid).address,
+      stakeRao: neuron.stakeRao ?? 0n,
+      validatorPermit: neuron.validatorPermit ?? false,
+      registeredAtBlock: 0,
+    }))
+    return { netuid: TEST_DOMAIN.netuid, block: this.block, neurons }
+  }
+
+  #records(): ReadonlyMap<string, ChainRecord> {
+    const records = new Map<string, ChainRecord>()
+    for (const [uid, neuron] of this.#neurons.entries()) {
+      const record = 'record' in neuron ? neuron.record : peerOf(uid)
+      if (record !== undefined) records.set(neuron.key.address, record)
+    }
+    return records
+  }
+}
