@@ -20,7 +20,7 @@ export function boundedBytes(minBytes: number, maxBytes: number) {
   return z
     .custom<Uint8Array>((value) => value instanceof Uint8Array, 'not a byte string')
     .refine((value) => value.length >= minBytes && value.length <= maxBytes, 'has the wrong length')
-    .transform((value): Uint8Array => Uint8Array.from(value))
+    .transform((value): Uint8Array => new Uint8Array(value))
 }
 
 export function integer(min: number, max: number) {

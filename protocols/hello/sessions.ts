@@ -122,9 +122,7 @@ export class Sessions {
         )
         return
       }
-      await handler(duplex, session).catch((error: unknown) =>
-        this.#report(limits.id, session.peerId, error),
-      )
+      await handler(duplex, session).catch((error: unknown) => this.#report(limits.id, session.peerId, error))
     })
   }
 
@@ -166,11 +164,7 @@ export class Sessions {
    * Makes the session and does what is left of the exchange. Where that fails the session goes again: the connection may
    * have been lost before the session was there to be forgotten with it, and nothing would ever remove it.
    */
-  async #accept(
-    attestation: Attestation,
-    remotePeer: string,
-    finish: () => Promise<void>,
-  ): Promise<Session> {
+  async #accept(attestation: Attestation, remotePeer: string, finish: () => Promise<void>): Promise<Session> {
     checkAttestation(attestation, this.#domain, remotePeer, this.#components.authority)
     if (this.#sessions.size >= SESSIONS_MAX && !this.#sessions.has(remotePeer)) {
       throw new SubnetError('BUSY', 'too many sessions', { data: { retryAfterMs: HELLO_TIMEOUT_MS } })

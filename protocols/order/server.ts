@@ -1,6 +1,10 @@
 /** The validator's side of `order`: from the stream to a checked question for the role, and its answer back. */
+import type { AbortOptions } from '../../src/base/abort.js'
+import { deadline } from '../../src/base/abort.js'
 import { SubnetError } from '../../src/base/errors.js'
+import { Semaphore } from '../../src/base/semaphore.js'
 import { MIB } from '../../src/base/units.js'
+import { MANIFEST_NODES_MAX } from '../../src/redundancy/manifest.js'
 import type { FrameStream } from '../common/frames.js'
 import { decodeMessage } from '../common/schema.js'
 import type { Envelope, WireDomain } from '../common/signed.js'
@@ -12,7 +16,14 @@ import type { Session } from '../hello/sessions.js'
 import type { SignedLease } from '../lease/lease.js'
 import { signedLeaseSchema } from '../lease/lease.js'
 import type { CommitBody, Committed, LocateBody, Located, PlaceBody, Placed } from './messages.js'
-import { commitBodySchema, locateBodySchema, ORDER, placeBodySchema, requestSchema } from './messages.js'
+import {
+  commitBodySchema,
+  locateBodySchema,
+  ORDER,
+  ORDER_REQUEST_BYTES_MAX,
+  placeBodySchema,
+  requestSchema,
+} from './messages.js'
 
 /** What a validator does with the questions. Every rejection is told to the client. */
 export interface OrderHandler {
@@ -42,7 +53,8 @@ export interface OrderServerInit {
 }
 
 export function serveOrders(components: OrderServerComponents, init: OrderServerInit): void {
-  const { handler, authority } = components
+  const { handler, authority, clock } = components
+  const memory = new Semaphore({ permitsMax: COMMITS_MEMORY_BYTES_MAX, waitersMax: COMMITS_WAITING_MAX })
   const openRequest = async (method: string, request: Envelope, session: Session): Promise<Uint8Array> => {
     checkEnvelope(request, {
       domain: init.domain,
@@ -56,7 +68,9 @@ export function serveOrders(components: OrderServerComponents, init: OrderServer
     return request.body
   }
   serve(components, ORDER, ['client'], async (frames, session) => {
-    const { type, request } = await frames.readMessage(requestSchema, 'order request')
+    const { type, request } = await frames.readMessage(requestSchema, 'order request', {
+      headerBytesMax: ORDER_REQUEST_BYTES_MAX,
+    })
     const body = await openRequest(`order.${type}`, request, session)
     if (type === 'place') {
       const placed = await handler.place(session.key, decodeMessage(placeBodySchema, body, 'place'))
@@ -65,26 +79,64 @@ export function serveOrders(components: OrderServerComponents, init: OrderServer
       const located = await handler.locate(session.key, decodeMessage(locateBodySchema, body, 'locate'))
       await frames.writeMessage({ type: 'located', ...located })
     } else {
-      const commit = await readCommit(frames, decodeMessage(commitBodySchema, body, 'commit'))
-      const committed = await handler.commit(session.key, commit)
-      await frames.writeMessage({ type: 'committed', ...committed })
+      const announced = decodeMessage(commitBodySchema, body, 'commit')
+      using scope = deadline(clock, COMMIT_TIMEOUT_MS, 'a commit')
+      const release = await memory.acquire(commitMemoryBytes(announced), scope)
+      try {
+        const commit = await readCommit(frames, announced, scope)
+        const committed = await handler.commit(session.key, commit)
+        await frames.writeMessage({ type: 'committed', ...committed })
+      } finally {
+        release()
+      }
     }
   })
 }
 
 /** Largest manifest a commit may bring, all nodes together: an object of about 300 GiB. It is held in memory to be checked. */
-const COMMIT_BYTES_MAX = 64 * MIB
+export const COMMIT_BYTES_MAX = 64 * MIB
+/** From a commit's request to its last byte: the largest at 4 Mbit/s. */
+export const COMMIT_TIMEOUT_MS = 300_000
+/** Fewest bytes a manifest has for a chunk: its digest and its audit root. */
+const CHUNK_ENTRY_BYTES_MIN = 64
+/** Copies of one manifest node; the largest profile has 25. */
+const NODE_COPIES_MAX = 32
+/** A lease entry as decoded, in memory; measured: 651. */
+const LEASE_ENTRY_MEMORY_BYTES = 700
+/** All commits in progress together: as much as the largest one takes. */
+const COMMITS_MEMORY_BYTES_MAX =
+  COMMIT_BYTES_MAX + leaseEntriesMax(COMMIT_BYTES_MAX, 1 + MANIFEST_NODES_MAX) * LEASE_ENTRY_MEMORY_BYTES
+/** Commits that may wait for that memory; the next is refused with `BUSY`. */
+const COMMITS_WAITING_MAX = 1_024
 
-async function readCommit(frames: FrameStream, body: CommitBody): Promise<CommitRequest> {
-  const totalBytes = body.nodes.reduce((sum, sizeBytes) => sum + sizeBytes, 0)
+/** Lease entries that a manifest of this size can account for: one for each chunk, and the copies of its nodes. */
+function leaseEntriesMax(manifestBytes: number, nodes: number): number {
+  return Math.ceil(manifestBytes / CHUNK_ENTRY_BYTES_MIN) + nodes * NODE_COPIES_MAX
+}
+
+/** What a commit may take in memory, from what it announces. Throws `INVALID` if that is more than any may. */
+function commitMemoryBytes({ nodes }: CommitBody): number {
+  const totalBytes = nodes.reduce((sum, sizeBytes) => sum + sizeBytes, 0)
   if (totalBytes > COMMIT_BYTES_MAX) throw new SubnetError('INVALID', 'commit: the manifest is too large')
+  return totalBytes + leaseEntriesMax(totalBytes, nodes.length) * LEASE_ENTRY_MEMORY_BYTES
+}
+
+async function readCommit(
+  frames: FrameStream,
+  body: CommitBody,
+  options: AbortOptions,
+): Promise<CommitRequest> {
   const nodes: Uint8Array[] = []
-  for (const sizeBytes of body.nodes) {
-    nodes.push(await frames.readBytes(sizeBytes))
-  }
+  for (const sizeBytes of body.nodes) nodes.push(await frames.readBytes(sizeBytes, options))
+  const manifestBytes = nodes.reduce((sum, { length }) => sum + length, 0)
+  let entriesLeft = leaseEntriesMax(manifestBytes, nodes.length)
   const leases: SignedLease[] = []
   for (let index = 0; index < body.leases; index += 1) {
-    leases.push(await frames.readMessage(signedLeaseSchema, 'lease'))
+    const lease = await frames.readMessage(signedLeaseSchema, 'lease', options)
+    entriesLeft -= lease.lease.entries.length
+    if (entriesLeft < 0)
+      throw new SubnetError('INVALID', 'commit: the leases name more than the manifest can')
+    leases.push(lease)
   }
   return { body, nodes, leases }
 }

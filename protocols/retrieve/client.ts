@@ -71,7 +71,7 @@ export class RetrieveStream {
       void stream.#readAnswers()
       return stream
     } catch (error) {
-      frames.duplex.abort(error instanceof Error ? error : new Error(String(error)))
+      frames.abort(error)
       throw error
     }
   }
@@ -118,13 +118,13 @@ export class RetrieveStream {
     )
   }
 
+  /** Says that nothing more will be asked. */
   async close(options: AbortOptions = {}): Promise<void> {
-    await this.#frames.duplex.closeWrite(options)
+    await this.#frames.end(options)
   }
 
   abort(reason: Error): void {
-    this.#fail(toSubnetError(reason, 'STOPPED'))
-    this.#frames.duplex.abort(reason)
+    this.#end(toSubnetError(reason, 'STOPPED'))
   }
 
   async #request<T>(
@@ -135,33 +135,28 @@ export class RetrieveStream {
     options: AbortOptions,
   ): Promise<T> {
     const release = await this.#slots.acquire(1, options)
-    try {
-      if (this.#failure !== undefined) throw this.#failure
+    const answer = new Promise<T>((resolve, reject) => {
+      const accept: Pending['accept'] = (bytes, proof) => resolve(verify(bytes, proof))
       const number = this.#next
       this.#next += 1
-      const answer = new Promise<T>((resolve, reject) => {
-        const accept: Pending['accept'] = (bytes, proof) => resolve(verify(bytes, proof))
+      const { firstLeaf, leaves } = range ?? { firstLeaf: 0, leaves: 0 }
+      const writing = this.#writer.run(async () => {
+        options.signal?.throwIfAborted()
+        if (this.#failure !== undefined) throw this.#failure
         this.#pending.set(number, { expect, accept, reject })
+        await this.#write({ type: 'get', number, digest, firstLeaf, leaves })
       })
-      // Should the write fail first, its error is the one thrown.
-      answer.catch(() => undefined)
-      await this.#write({
-        type: 'get',
-        number,
-        digest,
-        firstLeaf: range?.firstLeaf ?? 0,
-        leaves: range?.leaves ?? 0,
-      })
-      return await raceAbort(answer, options.signal)
-    } catch (error) {
-      throw this.#failure ?? error
-    } finally {
-      release()
-    }
+      writing.catch(reject)
+    })
+    // Given back with the answer, also when nobody waits for that any more: it still stands in the miner's queue.
+    return await raceAbort(answer.finally(release), options.signal)
   }
 
+  /** To be called by the one who holds the writer. A write that fails ends the stream, and does not throw. */
   async #write(message: unknown): Promise<void> {
-    await this.#writer.run(() => this.#frames.writeMessage(message))
+    await this.#frames
+      .writeMessage(message)
+      .catch((error: unknown) => this.#end(toSubnetError(error, 'DISCONNECTED')))
   }
 
   async #readAnswers(): Promise<void> {
@@ -175,9 +170,7 @@ export class RetrieveStream {
         await this.#receive(unlessFailure(answer, this.peer.peerId))
       }
     } catch (error) {
-      const failure = toSubnetError(error, 'DISCONNECTED')
-      this.#fail(failure)
-      this.#frames.duplex.abort(failure)
+      this.#end(toSubnetError(error, 'DISCONNECTED'))
     }
   }
 
@@ -201,13 +194,16 @@ export class RetrieveStream {
     pending.accept(bytes, answer.proof)
     this.#pending.delete(answer.number)
     this.#consumedBytes += lengthBytes
-    await this.#write({ type: 'credit', bytes: this.#consumedBytes + RETRIEVE_CREDIT_BYTES })
+    const creditBytes = this.#consumedBytes + RETRIEVE_CREDIT_BYTES
+    await this.#writer.run(() => this.#write({ type: 'credit', bytes: creditBytes }))
   }
 
-  #fail(error: SubnetError): void {
-    this.#failure ??= error
+  /** The stream is over for everybody who waits on it. */
+  #end(reason: SubnetError): void {
+    this.#failure ??= reason
     for (const pending of this.#pending.values()) pending.reject(this.#failure)
     this.#pending.clear()
+    this.#frames.abort(this.#failure)
   }
 }
 

@@ -1,13 +1,17 @@
 /** The miner's side of `retrieve`: bodies in the order of the requests, never beyond the client's credit. */
-import { invariant, isSubnetError, SubnetError } from '../../src/base/errors.js'
+import { childSignal } from '../../src/base/abort.js'
+import { invariant, SubnetError } from '../../src/base/errors.js'
+import { Semaphore } from '../../src/base/semaphore.js'
+import { LEAF_BYTES } from '../../src/crypto/merkle.js'
+import { CHUNK_SIZE } from '../../src/redundancy/profiles.js'
 import type { FrameStream } from '../common/frames.js'
 import type { WireDomain } from '../common/signed.js'
-import { toFailure } from '../common/status.js'
+import { isTellable, toFailure } from '../common/status.js'
 import type { Authority } from '../hello/attestation.js'
 import type { PeerComponents } from '../hello/exchange.js'
 import { serve } from '../hello/exchange.js'
 import type { Order } from '../order/order.js'
-import { checkOrder } from '../order/order.js'
+import { checkOrder, checkOrderTime, OPEN_BYTES_MAX } from '../order/order.js'
 import type { RetrieveRequest } from './messages.js'
 import {
   RETRIEVE,
@@ -42,68 +46,76 @@ export interface RetrieveServerInit {
   readonly miner: Uint8Array
 }
 
+/** Bodies read from disk and not sent yet, all streams together: whoever reads slowly holds one of them. */
+const BODIES_BYTES_MAX = 256 * CHUNK_SIZE
+/** Streams that may wait for one: all that the connection limit allows. */
+const BODIES_WAITING_MAX = 4_096
+
 export function serveRetrieve(components: RetrieveServerComponents, init: RetrieveServerInit): void {
+  const memory = new Semaphore({ permitsMax: BODIES_BYTES_MAX, waitersMax: BODIES_WAITING_MAX })
   serve(components, RETRIEVE, ['client', 'validator'], async (frames, session) => {
-    const { order } = await frames.readMessage(retrieveOpenSchema, 'open')
+    const { authority, handler } = components
+    const { order } = await frames.readMessage(retrieveOpenSchema, 'open', { headerBytesMax: OPEN_BYTES_MAX })
     checkOrder(order, {
       domain: init.domain,
-      authority: components.authority,
+      authority,
       verb: 'get',
       client: session.key,
       miner: init.miner,
     })
     await frames.writeMessage({ type: 'opened' })
-    await new RetrieveExchange(frames, order, components.handler).run()
+    await new RetrieveExchange({ frames, order, authority, handler, memory }).run()
   })
 }
 
 type GetRequest = Extract<RetrieveRequest, { type: 'get' }>
 
+interface ExchangeComponents {
+  readonly frames: FrameStream
+  readonly order: Order
+  readonly authority: Pick<Authority, 'block'>
+  readonly handler: RetrieveHandler
+  readonly memory: Semaphore
+}
+
 class RetrieveExchange {
-  readonly #frames: FrameStream
-  readonly #order: Order
-  readonly #handler: RetrieveHandler
+  readonly #components: ExchangeComponents
   readonly #queue: GetRequest[] = []
+  /** Aborted by the first failure of either half: it ends both. */
+  readonly #scope = childSignal()
   #creditBytes = 0
   #sentBytes = 0
   /** No more requests will come. */
   #ended = false
-  /** Why the writing half stopped, if it did. */
-  #failure: unknown
   #wake: () => void = () => undefined
 
-  constructor(frames: FrameStream, order: Order, handler: RetrieveHandler) {
-    this.#frames = frames
-    this.#order = order
-    this.#handler = handler
+  constructor(components: ExchangeComponents) {
+    this.#components = components
   }
 
-  /** Reading requests and writing bodies go on side by side; the first failure of either ends both. */
+  /** Reading requests and writing bodies go on side by side. */
   async run(): Promise<void> {
-    const writing = this.#writeBodies().catch((error: unknown) => {
-      this.#failure = error
-      this.#frames.duplex.abort(error instanceof Error ? error : new Error(String(error)))
-    })
-    try {
-      await this.#readRequests()
-    } catch (error) {
-      this.#failure ??= error
-    } finally {
-      this.#ended = true
-      this.#wake()
-      await writing
-      if (this.#sentBytes > 0) await this.#handler.served(this.#order, this.#sentBytes)
-    }
-    if (this.#failure !== undefined) throw this.#failure
+    const { order, handler } = this.#components
+    const { signal, abort } = this.#scope
+    const writing = this.#writeBodies().catch(abort)
+    await this.#readRequests().catch(abort)
+    this.#ended = true
+    this.#wake()
+    await writing
+    if (this.#sentBytes > 0) await handler.served(order, this.#sentBytes)
+    signal.throwIfAborted()
   }
 
   async #readRequests(): Promise<void> {
+    const { frames, order, authority } = this.#components
     for (;;) {
-      const request = await this.#frames.readOptional(retrieveRequestSchema, 'retrieve request', {
+      const request = await frames.readOptional(retrieveRequestSchema, 'retrieve request', {
         waitMs: RETRIEVE_IDLE_TIMEOUT_MS,
+        signal: this.#scope.signal,
       })
       if (request === undefined) return
       if (request.type === 'get') {
+        checkOrderTime(order, authority.block)
         if (this.#queue.length >= RETRIEVE_QUEUE_MAX)
           throw new SubnetError('INVALID', 'too many requests wait')
         this.#queue.push(request)
@@ -116,47 +128,51 @@ class RetrieveExchange {
   }
 
   async #writeBodies(): Promise<void> {
-    for (;;) {
+    while (!this.#scope.signal.aborted) {
       const request = this.#queue[0]
-      if (request === undefined) {
-        if (this.#ended || this.#failure !== undefined) return
+      // Nothing is read that may not be sent at once: a body that waits for credit would be held for as long as the client likes.
+      if (request !== undefined && this.#sentBytes + bytesMax(request) <= this.#creditBytes) {
+        await this.#serve(request)
+        this.#queue.shift()
+      } else {
+        if (this.#ended) return
         await this.#awake()
-        continue
       }
+    }
+  }
+
+  async #serve(request: GetRequest): Promise<void> {
+    const { memory } = this.#components
+    const release = await memory.acquire(bytesMax(request), this.#scope)
+    try {
       const range = await this.#read(request)
-      if (range !== undefined) {
-        while (this.#sentBytes + range.bytes.length > this.#creditBytes) {
-          if (this.#ended) return
-          await this.#awake()
-        }
-        await this.#send(request, range)
-      }
-      this.#queue.shift()
+      if (range !== undefined) await this.#send(request, range)
+    } finally {
+      release()
     }
   }
 
   /** The range, or `undefined` after a refusal was sent. */
   async #read(request: GetRequest): Promise<ChunkRange | undefined> {
+    const { frames, order, handler } = this.#components
+    const { number, digest, firstLeaf, leaves } = request
     try {
-      return await this.#handler.read(this.#order, request.digest, request.firstLeaf, request.leaves)
+      return await handler.read(order, digest, firstLeaf, leaves)
     } catch (error) {
-      if (!isSubnetError(error)) throw error
-      await this.#frames.writeMessage({ type: 'refused', number: request.number, failure: toFailure(error) })
+      if (!isTellable(error)) throw error
+      await frames.writeMessage({ type: 'refused', number, failure: toFailure(error) })
       return undefined
     }
   }
 
-  async #send(request: GetRequest, range: ChunkRange): Promise<void> {
-    invariant(range.bytes.length > 0, 'a range of a chunk is never empty')
-    this.#sentBytes += range.bytes.length
-    await this.#frames.writeMessage({
-      type: 'body',
-      number: request.number,
-      sizeBytes: range.sizeBytes,
-      lengthBytes: range.bytes.length,
-      proof: range.proof,
-    })
-    await this.#frames.writeBody(range.bytes)
+  async #send(request: GetRequest, { sizeBytes, bytes, proof }: ChunkRange): Promise<void> {
+    const { frames } = this.#components
+    const { length } = bytes
+    invariant(length > 0 && length <= bytesMax(request), 'a handler reads what was asked for')
+    this.#sentBytes += length
+    const { number } = request
+    await frames.writeMessage({ type: 'body', number, sizeBytes, lengthBytes: length, proof })
+    await frames.writeBody(bytes)
   }
 
   async #awake(): Promise<void> {
@@ -164,4 +180,9 @@ class RetrieveExchange {
       this.#wake = resolve
     })
   }
+}
+
+/** The most that the answer to a request can have. */
+function bytesMax({ leaves }: GetRequest): number {
+  return leaves === 0 ? CHUNK_SIZE : Math.min(CHUNK_SIZE, leaves * LEAF_BYTES)
 }

@@ -12,7 +12,6 @@ import type { FrameStream } from '../common/frames.js'
 import { unlessFailure } from '../common/frames.js'
 import { encodeMessage } from '../common/schema.js'
 import type { WireDomain } from '../common/signed.js'
-import { sameKey } from '../common/signed.js'
 import { fromFailure } from '../common/status.js'
 import type { PeerComponents } from '../hello/exchange.js'
 import { openFrames } from '../hello/exchange.js'
@@ -36,8 +35,8 @@ export interface LeaseTerms {
   readonly endBlock: number
 }
 
-interface Pending {
-  readonly resolve: (present: boolean) => void
+interface Pending<T> {
+  readonly resolve: (value: T) => void
   readonly reject: (error: unknown) => void
 }
 
@@ -49,8 +48,9 @@ export class StoreStream {
   readonly #credit: Semaphore
   /** One frame with its body at a time. */
   readonly #writer = new Semaphore({ permitsMax: 1, waitersMax: 1_024 })
-  readonly #pending = new Map<number, Pending>()
-  #pendingLease: { resolve: (lease: SignedLease) => void; reject: (error: unknown) => void } | undefined
+  readonly #chunks = new Map<number, Pending<boolean>>()
+  /** In the order in which they were asked for, which is that of the answers. */
+  readonly #leases: Pending<SignedLease>[] = []
   #next = 0
   #failure: SubnetError | undefined
 
@@ -87,7 +87,7 @@ export class StoreStream {
       void stream.#readAnswers()
       return stream
     } catch (error) {
-      frames.duplex.abort(error instanceof Error ? error : new Error(String(error)))
+      frames.abort(error)
       throw error
     }
   }
@@ -95,34 +95,17 @@ export class StoreStream {
   /** Resolves when the miner says that the chunk is durable: true if it held it already. */
   async send(chunk: OutgoingChunk, options: AbortOptions = {}): Promise<boolean> {
     const release = await this.#credit.acquire(1, options)
-    try {
-      this.#throwIfOver()
-      const number = this.#next
-      this.#next += 1
-      const answer = new Promise<boolean>((resolve, reject) => this.#pending.set(number, { resolve, reject }))
-      // The answer may fail while the body is still being written: the write's own error is then thrown first.
-      answer.catch(() => undefined)
-      await this.#writer.run(async () => {
-        const { digest, auditRoot, bytes } = chunk
-        await this.#frames.writeMessage({ type: 'chunk', number, digest, auditRoot, sizeBytes: bytes.length })
-        await this.#frames.writeBody(bytes)
-      })
-      return await raceAbort(answer, options.signal)
-    } catch (error) {
-      throw this.#failure ?? error
-    } finally {
-      release()
-    }
+    // Given back with the answer, also when nobody waits for that any more: credit counts what the miner has to do.
+    return await raceAbort(this.#send(chunk, options).finally(release), options.signal)
   }
 
   /** The miner's signature that it holds these chunks, verified. */
   async lease(terms: LeaseTerms, options: AbortOptions = {}): Promise<SignedLease> {
-    this.#throwIfOver()
-    const answer = new Promise<SignedLease>((resolve, reject) => {
-      this.#pendingLease = { resolve, reject }
-    })
-    answer.catch(() => undefined)
-    await this.#writer.run(() => this.#frames.writeMessage({ type: 'lease', ...terms }, options))
+    const answer = this.#ask<SignedLease>(
+      (pending) => this.#leases.push(pending),
+      () => this.#frames.writeMessage({ type: 'lease', ...terms }),
+      options,
+    )
     const signed = await raceAbort(answer, options.signal)
     const { lease } = signed
     const asked = encodeMessage([
@@ -133,25 +116,50 @@ export class StoreStream {
       terms.endBlock,
     ])
     const given = encodeMessage([lease.object, lease.validator, lease.miner, lease.entries, lease.endBlock])
-    if (!sameKey(lease.miner, this.peer.hotkey) || !equals(asked, given)) {
+    if (!equals(asked, given)) {
       throw new SubnetError('MISMATCH', `${this.peer.peerId} signed another lease than asked for`)
     }
     checkLeaseHeld(signed, this.#domain)
     return signed
   }
 
-  /** Ends the stream after everything sent was answered. */
+  /** Says that nothing more will be sent. */
   async close(options: AbortOptions = {}): Promise<void> {
-    await this.#frames.duplex.closeWrite(options)
+    await this.#frames.end(options)
   }
 
   abort(reason: Error): void {
-    this.#fail(toSubnetError(reason, 'STOPPED'))
-    this.#frames.duplex.abort(reason)
+    this.#end(toSubnetError(reason, 'STOPPED'))
   }
 
-  #throwIfOver(): void {
-    if (this.#failure !== undefined) throw this.#failure
+  async #send({ digest, auditRoot, bytes }: OutgoingChunk, options: AbortOptions): Promise<boolean> {
+    const number = this.#next
+    this.#next += 1
+    return await this.#ask<boolean>(
+      (pending) => this.#chunks.set(number, pending),
+      async () => {
+        await this.#frames.writeMessage({ type: 'chunk', number, digest, auditRoot, sizeBytes: bytes.length })
+        await this.#frames.writeBody(bytes)
+      },
+      options,
+    )
+  }
+
+  /** Writes a request when it is its turn, and resolves with the answer to what `register` is given. */
+  async #ask<T>(
+    register: (pending: Pending<T>) => void,
+    write: () => Promise<void>,
+    options: AbortOptions,
+  ): Promise<T> {
+    return await new Promise<T>((resolve, reject) => {
+      const writing = this.#writer.run(async () => {
+        options.signal?.throwIfAborted()
+        if (this.#failure !== undefined) throw this.#failure
+        register({ resolve, reject })
+        await write().catch((error: unknown) => this.#end(toSubnetError(error, 'DISCONNECTED')))
+      })
+      writing.catch(reject)
+    })
   }
 
   async #readAnswers(): Promise<void> {
@@ -165,31 +173,31 @@ export class StoreStream {
         this.#settle(unlessFailure(answer, this.peer.peerId))
       }
     } catch (error) {
-      const failure = toSubnetError(error, 'DISCONNECTED')
-      this.#fail(failure)
-      this.#frames.duplex.abort(failure)
+      this.#end(toSubnetError(error, 'DISCONNECTED'))
     }
   }
 
   #settle(answer: Exclude<StoreAnswer, { type: 'failure' }>): void {
     if (answer.type === 'leased') {
-      this.#pendingLease?.resolve(answer.lease)
-      this.#pendingLease = undefined
+      const asked = this.#leases.shift()
+      if (asked === undefined) throw new SubnetError('INVALID', 'a lease, never asked for')
+      asked.resolve(answer.lease)
       return
     }
-    const pending = this.#pending.get(answer.number)
+    const pending = this.#chunks.get(answer.number)
     if (pending === undefined)
       throw new SubnetError('INVALID', `an answer to chunk ${answer.number}, never sent`)
-    this.#pending.delete(answer.number)
+    this.#chunks.delete(answer.number)
     if (answer.type === 'kept') pending.resolve(answer.present)
     else pending.reject(fromFailure(answer.failure, this.peer.peerId))
   }
 
-  #fail(error: SubnetError): void {
-    this.#failure ??= error
-    for (const pending of this.#pending.values()) pending.reject(this.#failure)
-    this.#pending.clear()
-    this.#pendingLease?.reject(this.#failure)
-    this.#pendingLease = undefined
+  /** The stream is over for everybody who waits on it. */
+  #end(reason: SubnetError): void {
+    this.#failure ??= reason
+    for (const pending of [...this.#chunks.values(), ...this.#leases]) pending.reject(this.#failure)
+    this.#chunks.clear()
+    this.#leases.length = 0
+    this.#frames.abort(this.#failure)
   }
 }

@@ -5,18 +5,19 @@
  * Next hop on the store path: roles/miner/keeper.ts.
  */
 import { equals } from 'uint8arrays'
+import { childSignal } from '../../src/base/abort.js'
 import { SubnetError } from '../../src/base/errors.js'
 import { LeafHasher } from '../../src/crypto/merkle.js'
 import type { NewChunk } from '../../src/shard/shard.js'
 import type { FrameStream } from '../common/frames.js'
 import type { WireDomain } from '../common/signed.js'
-import { toFailure } from '../common/status.js'
+import { isTellable, toFailure } from '../common/status.js'
 import type { Authority } from '../hello/attestation.js'
 import type { PeerComponents } from '../hello/exchange.js'
 import { serve } from '../hello/exchange.js'
 import type { LeaseEntry, SignedLease } from '../lease/lease.js'
 import type { Order } from '../order/order.js'
-import { checkOrder } from '../order/order.js'
+import { checkOrder, checkOrderTime, OPEN_BYTES_MAX } from '../order/order.js'
 import type { StoreRequest } from './messages.js'
 import {
   STORE,
@@ -61,16 +62,17 @@ type ChunkHeader = Extract<StoreRequest, { type: 'chunk' }>
 
 export function serveStore(components: StoreServerComponents, init: StoreServerInit): void {
   serve(components, STORE, ['client'], async (frames, session) => {
-    const { order } = await frames.readMessage(storeOpenSchema, 'open')
+    const { authority, handler } = components
+    const { order } = await frames.readMessage(storeOpenSchema, 'open', { headerBytesMax: OPEN_BYTES_MAX })
     checkOrder(order, {
       domain: init.domain,
-      authority: components.authority,
+      authority,
       verb: 'put',
       client: session.key,
       miner: init.miner,
     })
     await frames.writeMessage({ type: 'opened', creditChunks: STORE_CREDIT_CHUNKS_MAX })
-    await new StoreExchange(frames, order, components.handler).run()
+    await new StoreExchange(frames, order, authority, handler).run()
   })
 }
 
@@ -78,31 +80,39 @@ export function serveStore(components: StoreServerComponents, init: StoreServerI
 class StoreExchange {
   readonly #frames: FrameStream
   readonly #order: Order
+  readonly #authority: Pick<Authority, 'block'>
   readonly #handler: StoreHandler
+  /** Chunks until their answer is written: what a peer that reads no answers can make us remember. */
   readonly #keeping = new Set<Promise<void>>()
   /** Answers are written one after the other. */
   #writing: Promise<void> = Promise.resolve()
+  /** Aborted by this node's own trouble with a chunk, which ends the stream. */
+  readonly #scope = childSignal()
 
-  constructor(frames: FrameStream, order: Order, handler: StoreHandler) {
+  constructor(frames: FrameStream, order: Order, authority: Pick<Authority, 'block'>, handler: StoreHandler) {
     this.#frames = frames
     this.#order = order
+    this.#authority = authority
     this.#handler = handler
   }
 
   async run(): Promise<void> {
+    const { signal } = this.#scope
     try {
       for (;;) {
         const request = await this.#frames.readOptional(storeRequestSchema, 'store request', {
           waitMs: STORE_IDLE_TIMEOUT_MS,
+          signal,
         })
         if (request === undefined) break
+        checkOrderTime(this.#order, this.#authority.block)
         if (request.type === 'chunk') await this.#receive(request)
         else await this.#lease(request)
       }
     } finally {
-      await Promise.allSettled(this.#keeping)
-      await this.#writing
+      await Promise.all(this.#keeping)
     }
+    signal.throwIfAborted()
   }
 
   async #receive(header: ChunkHeader): Promise<void> {
@@ -111,51 +121,69 @@ class StoreExchange {
     try {
       reservation = await this.#handler.reserve(this.#order, header.sizeBytes)
     } catch (error) {
+      if (!isTellable(error)) throw error
       // The body is on its way already: it is read and dropped so that the stream stays in step.
       await this.#frames.readBody(header.sizeBytes, () => undefined)
-      this.#answer({ type: 'refused', number: header.number, failure: toFailure(error) })
+      await this.#refuse(header, error)
       return
     }
-    const body: Uint8Array[] = []
-    const hasher = new LeafHasher()
-    try {
-      await this.#frames.readBody(header.sizeBytes, (piece) => {
-        hasher.update(piece)
-        body.push(piece)
-      })
-    } catch (error) {
+    const received = await this.#readBody(header).catch((error: unknown) => {
       reservation.release()
       throw error
-    }
-    const { digest, auditRoot, leafHashes } = hasher.finish()
-    if (!equals(digest, header.digest) || !equals(auditRoot, header.auditRoot)) {
-      reservation.release()
-      throw new SubnetError('MISMATCH', `chunk ${header.number}: the body is not what its header says`)
-    }
-    const keeping = reservation
-      .keep({ digest, auditRoot, leafHashes, sizeBytes: header.sizeBytes, body })
-      .then((outcome) =>
-        this.#answer({ type: 'kept', number: header.number, present: outcome === 'present' }),
-      )
-      .catch((error: unknown) =>
-        this.#answer({ type: 'refused', number: header.number, failure: toFailure(error) }),
-      )
-      .finally(() => this.#keeping.delete(keeping))
+    })
+    const keeping = this.#keep(header, reservation, received).finally(() => this.#keeping.delete(keeping))
     this.#keeping.add(keeping)
   }
 
-  async #lease(request: LeaseRequest): Promise<void> {
-    await Promise.allSettled(this.#keeping)
-    const lease = await this.#handler.lease(this.#order, request)
-    this.#answer({ type: 'leased', lease })
+  /** The body as one buffer: kept as it arrives, a body of one-byte pieces would take a hundred times its size. */
+  async #readBody(header: ChunkHeader): Promise<Omit<NewChunk, 'expiresBlock' | 'order'>> {
+    const { sizeBytes } = header
+    const body = new Uint8Array(sizeBytes)
+    const hasher = new LeafHasher()
+    let filled = 0
+    await this.#frames.readBody(sizeBytes, (piece) => {
+      hasher.update(piece)
+      body.set(piece, filled)
+      filled += piece.length
+    })
+    const hashes = hasher.finish()
+    if (!equals(hashes.digest, header.digest) || !equals(hashes.auditRoot, header.auditRoot)) {
+      throw new SubnetError('MISMATCH', `chunk ${header.number}: the body is not what its header says`)
+    }
+    return { ...hashes, sizeBytes, body: [body] }
   }
 
-  #answer(message: unknown): void {
+  /** Never rejects: what goes wrong is told, or ends the stream. */
+  async #keep(
+    { number }: ChunkHeader,
+    reservation: Reservation,
+    chunk: Omit<NewChunk, 'expiresBlock' | 'order'>,
+  ): Promise<void> {
+    try {
+      const outcome = await reservation.keep(chunk)
+      await this.#answer({ type: 'kept', number, present: outcome === 'present' })
+    } catch (error) {
+      if (isTellable(error)) await this.#refuse({ number }, error)
+      else this.#scope.abort(error)
+    }
+  }
+
+  async #lease(request: LeaseRequest): Promise<void> {
+    await Promise.all(this.#keeping)
+    this.#scope.signal.throwIfAborted()
+    const lease = await this.#handler.lease(this.#order, request)
+    await this.#answer({ type: 'leased', lease })
+  }
+
+  async #refuse({ number }: Pick<ChunkHeader, 'number'>, error: unknown): Promise<void> {
+    await this.#answer({ type: 'refused', number, failure: toFailure(error) })
+  }
+
+  /** Never rejects: whoever cannot be answered is gone or stalls, and the read loop ends with the same reason. */
+  #answer(message: unknown): Promise<void> {
     this.#writing = this.#writing
       .then(() => this.#frames.writeMessage(message))
-      // Whoever cannot be answered is gone or stalls; the read loop ends with the same reason.
-      .catch((error: unknown) =>
-        this.#frames.duplex.abort(error instanceof Error ? error : new Error(String(error))),
-      )
+      .catch((error: unknown) => this.#frames.abort(error))
+    return this.#writing
   }
 }

@@ -1,7 +1,7 @@
 /**
  * What all actors of one system share: clock, log, whose turn it is, and the tasks that outlived their actor. Cells that
  * are ready take one step each, round and round. Steps run as microtasks, so an idle node answers at once; after a
- * bounded number the event loop gets its turn, so no load starves I/O. The order depends on the order of sends alone.
+ * bounded number the event loop gets its turn, so no load starves I/O. The order follows from the order of events alone.
  */
 import type { Clock } from '../base/clock.js'
 import type { Logger } from '../base/log.js'

@@ -1,5 +1,5 @@
 /** Defaults a user can change, each with its unit and reason. Limits that are part of a protocol live with it. */
-import { homedir } from 'node:os'
+import { availableParallelism, homedir } from 'node:os'
 import { join } from 'node:path'
 
 /** The subnet when none is given. */
@@ -13,6 +13,11 @@ export const DEFAULT_LISTEN = '/ip4/127.0.0.1/tcp/0'
 export const DEFAULT_PROFILE = 'small'
 /** 7,200 blocks of 12 s are a day; leases last 30 days unless asked otherwise. */
 export const DEFAULT_LEASE_BLOCKS = 30 * 7_200
+
+/** Threads of a client that encode and decode: more than four outrun what one process can send. */
+export function defaultCodingThreads(): number {
+  return Math.min(availableParallelism(), 4)
+}
 
 /** Where shards and ledgers live when nothing else is said. */
 export function defaultDbRootPath(): string {

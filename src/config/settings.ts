@@ -32,7 +32,9 @@ export interface Setting<T> {
 const LOG_LEVELS = ['debug', 'info', 'warn', 'error', 'silent'] as const
 
 const text = z.coerce.string().min(1)
-const size = z.union([z.number().int().positive(), z.string().transform(readSize)])
+const size = z
+  .union([z.number().int().positive(), z.string()])
+  .transform((input, context) => (typeof input === 'number' ? input : readSize(input, context)))
 
 /** By name; the same name with `--` is the flag, in capitals with `SUBNET_` and underscores the variable. */
 export const SETTINGS = {

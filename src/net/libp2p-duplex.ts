@@ -15,8 +15,9 @@ export const UNREAD_MAX_BYTES = 512 * KIB
 export const UNSENT_MAX_BYTES = 256 * KIB
 /** A write is handed to libp2p in slices of this size, so that one huge write cannot fill memory either. */
 const WRITE_SLICE_BYTES = 256 * KIB
-/** Unread pieces are joined up to this size: a flood of one-byte frames must not cost an object each. */
-const JOIN_MAX_BYTES = 64 * KIB
+/** Unread pieces up to this size are joined with the one before: a flood of one-byte frames must not cost an object each. */
+const SMALL_PIECE_BYTES = 4 * KIB
+const JOINED_MAX_BYTES = 64 * KIB
 
 /** The two methods of every libp2p stream (its base class `AbstractStream`) that stop and restart the sender. */
 type HoldableStream = Stream & { sendPause(): void; sendResume(): void }
@@ -202,7 +203,8 @@ class Unread {
     for (const piece of data instanceof Uint8Array ? [data] : data) {
       this.bytes += piece.length
       const last = this.#pieces.at(-1)
-      if (last !== undefined && last.length + piece.length <= JOIN_MAX_BYTES) {
+      const small = piece.length <= SMALL_PIECE_BYTES
+      if (last !== undefined && small && last.length + piece.length <= JOINED_MAX_BYTES) {
         this.#pieces[this.#pieces.length - 1] = join(last, piece)
       } else {
         this.#pieces.push(new Uint8Array(piece))

@@ -1,6 +1,6 @@
 /**
  * The `Net` port over libp2p 3: TCP, Noise, Yamux, identify, ping, kad-dht, gossipsub. Owns the libp2p node and the
- * life of its streams; bytes are `libp2p-duplex.ts`, limits `libp2p-config.ts`, topics `libp2p-gossip.ts`.
+ * life of its streams; bytes are `libp2p-duplex.ts`, settings `libp2p-config.ts`, limits `libp2p-limits.ts`.
  */
 import type { Connection, PeerId, Stream } from '@libp2p/interface'
 import type { KadDHT } from '@libp2p/kad-dht'
@@ -55,7 +55,7 @@ export class Libp2pNet implements Net {
   #node: Libp2p<NetServices> | undefined
   #stopping: Promise<void> | undefined
 
-  /** Does no I/O; the seed is not kept beyond the init. */
+  /** Does no I/O. */
   constructor(init: NetInit, components: NetComponents) {
     this.#init = init
     this.#clock = components.clock
@@ -234,10 +234,11 @@ export class Libp2pNet implements Net {
   ): Promise<Connection> {
     options.signal?.throwIfAborted()
     const peerId = parsePeerId(peer.peerId)
-    if (peer.peerId === this.peerId) throw new SubnetError('INVALID', 'a node does not connect to itself')
+    if (peerId.toString() === this.peerId)
+      throw new SubnetError('INVALID', 'a node does not connect to itself')
     const open = node.getConnections(peerId).find(({ status }) => status === 'open')
     if (open !== undefined) return open
-    const addresses = dialAddresses(peer)
+    const addresses = dialAddresses(peerId.toString(), peer.addresses)
     using scope = deadline(this.#clock, NET_LIMITS.dialMs, `dialling ${peer.peerId}`, options.signal)
     try {
       const connection = await node.dial(addresses.length > 0 ? addresses : peerId, { signal: scope.signal })
@@ -319,13 +320,13 @@ function parsePeerId(text: string): PeerId {
 }
 
 /** Addresses come from strangers: those that do not parse or name another peer are left out. */
-function dialAddresses(peer: PeerAddress): Multiaddr[] {
-  return peer.addresses.flatMap((text) => {
+function dialAddresses(peerId: string, addresses: readonly string[]): Multiaddr[] {
+  return addresses.flatMap((text) => {
     try {
       const address = multiaddr(text)
       const named = address.getComponents().findLast(({ name }) => name === 'p2p')?.value
-      if (named === undefined) return [address.encapsulate(`/p2p/${peer.peerId}`)]
-      return named === peer.peerId ? [address] : []
+      if (named === undefined) return [address.encapsulate(`/p2p/${peerId}`)]
+      return named === peerId ? [address] : []
     } catch {
       // Not a multiaddr; the others may still answer.
       return []

@@ -8,8 +8,11 @@ import { type Random, systemRandom } from '../base/random.js'
 import type { Chain } from '../chain/chain.js'
 import { connectChain } from '../chain/endpoint.js'
 import { SubnetView } from '../chain/subnet-view.js'
-import { DEFAULT_LEASE_BLOCKS, DEFAULT_PROFILE } from '../config/defaults.js'
-import { cryptoReady, ed25519Signer } from '../crypto/keys.js'
+import type { CodingPool } from '../coding/coding-pool.js'
+import { inlineCoding } from '../coding/inline-coding.js'
+import { WorkerCoding } from '../coding/worker-coding.js'
+import { DEFAULT_LEASE_BLOCKS, DEFAULT_PROFILE, defaultCodingThreads } from '../config/defaults.js'
+import { cryptoReady, ed25519Signer, type Signer } from '../crypto/keys.js'
 import type { ProfileName } from '../redundancy/profiles.js'
 import { StorageClient } from '../roles/client/client.js'
 import { createNetwork, type Network, requireNetuid } from './network.js'
@@ -24,6 +27,8 @@ export interface ClientInit {
   readonly defaultProfile?: ProfileName
   /** Blocks that objects are leased for unless a put says otherwise. */
   readonly defaultLeaseBlocks?: number
+  /** Threads that encode and decode; 0 does it on the caller's. Default: one per core, at most 4. */
+  readonly codingThreads?: number
 }
 
 export interface ClientOptions {
@@ -46,6 +51,8 @@ interface Running {
   readonly chain: Chain
   readonly view: SubnetView
   readonly network: Network
+  /** The client's own key. */
+  readonly signer: Signer
   readonly storage: StorageClient
 }
 
@@ -76,16 +83,18 @@ export class SubnetClient implements Startable {
         { clock, logger, chain, view, signer },
         { role: 'client', peerKeySeed: random.bytes(32), listen: [] },
       )
+      const coding = codingPool(this.#init.codingThreads ?? defaultCodingThreads())
       const storage = new StorageClient(
-        { ...network, clock, random, view, signer },
+        { ...network, clock, random, view, signer, coding },
         {
           domain: network.domain,
           defaultProfile: this.#init.defaultProfile ?? DEFAULT_PROFILE,
           defaultLeaseBlocks: this.#init.defaultLeaseBlocks ?? DEFAULT_LEASE_BLOCKS,
         },
       )
-      await network.net.start(options)
-      this.#running = { parts: [base, network.net], chain, view, network, storage }
+      const parts = sequence([coding, network.net])
+      await parts.start(options)
+      this.#running = { parts: [base, parts], chain, view, network, signer, storage }
     } catch (error) {
       // The reason of the failed start is what the caller must see, not what the clean-up met.
       await base.stop().catch(() => undefined)
@@ -105,7 +114,7 @@ export class SubnetClient implements Startable {
   }
 
   /** The subnet as the chain shows it now, and the way to its peers. */
-  get subnet(): Pick<Running, 'chain' | 'view' | 'network'> {
+  get subnet(): Pick<Running, 'chain' | 'view' | 'network' | 'signer'> {
     return this.#started
   }
 
@@ -113,4 +122,8 @@ export class SubnetClient implements Startable {
     invariant(this.#running !== undefined, 'the client is running')
     return this.#running
   }
+}
+
+function codingPool(threads: number): CodingPool {
+  return threads === 0 ? inlineCoding : new WorkerCoding({ threads })
 }

@@ -1,6 +1,6 @@
 /**
  * A chunk as the manifest names it, and the proof by type that bytes are the ones it names: what decodes takes only a
- * `VerifiedSpan`, and only the two functions here make one.
+ * `VerifiedSpan`, and only the functions here make one: two that check bytes, and one for what such a span gave away.
  */
 import { equals } from 'uint8arrays/equals'
 import { invariant, SubnetError } from '../base/errors.js'
@@ -24,16 +24,28 @@ export function describeChunk(bytes: Uint8Array): ChunkReference {
   return { digest, auditRoot, sizeBytes: bytes.length }
 }
 
+/** A span as plain values: how it crosses to another thread of this process. */
+export interface SpanContent {
+  readonly reference: ChunkReference
+  readonly offsetBytes: number
+  readonly bytes: Uint8Array
+}
+
 /** Stored bytes of one chunk, whole or some of its leaves, that were checked against its reference. */
 export class VerifiedSpan {
-  readonly #reference: ChunkReference
-  readonly #offsetBytes: number
-  readonly #bytes: Uint8Array
+  readonly #content: SpanContent
 
-  private constructor(reference: ChunkReference, offsetBytes: number, bytes: Uint8Array) {
-    this.#reference = reference
-    this.#offsetBytes = offsetBytes
-    this.#bytes = bytes
+  private constructor(content: SpanContent) {
+    this.#content = content
+  }
+
+  /** A span again from `content` of one. Anything else given here defeats the purpose of the class. */
+  static fromContent(content: SpanContent): VerifiedSpan {
+    return new VerifiedSpan(content)
+  }
+
+  get content(): SpanContent {
+    return this.#content
   }
 
   /** A whole chunk. Throws `MISMATCH` if the bytes do not hash to the digest. */
@@ -41,7 +53,7 @@ export class VerifiedSpan {
     if (bytes.length !== reference.sizeBytes || !equals(sha256(bytes), reference.digest)) {
       throw new SubnetError('MISMATCH', 'the bytes are not the chunk that the manifest names')
     }
-    return new VerifiedSpan(reference, 0, bytes)
+    return new VerifiedSpan({ reference, offsetBytes: 0, bytes })
   }
 
   /** Leaves from `firstLeaf` on, with their proof. Throws `MISMATCH` if they do not lead to the audit root. */
@@ -55,18 +67,19 @@ export class VerifiedSpan {
     if (!verifyRange({ root, sizeBytes, firstLeaf, leaves: bytes, proof })) {
       throw new SubnetError('MISMATCH', 'the bytes are not those leaves of the chunk that the manifest names')
     }
-    return new VerifiedSpan(reference, firstLeaf * LEAF_BYTES, bytes)
+    return new VerifiedSpan({ reference, offsetBytes: firstLeaf * LEAF_BYTES, bytes })
   }
 
   /** A view of these bytes of the chunk. Asking for another chunk's, or for bytes not in the span, is a defect. */
   read(reference: ChunkReference, offsetBytes: number, lengthBytes: number): Uint8Array {
-    const { digest, auditRoot } = this.#reference
+    const { digest, auditRoot } = this.#content.reference
     invariant(
       equals(digest, reference.digest) && equals(auditRoot, reference.auditRoot),
       'the span was checked against this chunk',
     )
-    const start = offsetBytes - this.#offsetBytes
-    invariant(start >= 0 && start + lengthBytes <= this.#bytes.length, 'the span holds these bytes')
-    return this.#bytes.subarray(start, start + lengthBytes)
+    const { bytes } = this.#content
+    const start = offsetBytes - this.#content.offsetBytes
+    invariant(start >= 0 && start + lengthBytes <= bytes.length, 'the span holds these bytes')
+    return bytes.subarray(start, start + lengthBytes)
   }
 }

@@ -4,14 +4,15 @@
  */
 import { multiply } from './galois.js'
 import {
-  BLOCK_BYTES,
   ROWS_MAX,
   type RowsFunction,
   rowsFunctionName,
+  STRIDE_BYTES,
   simdModule,
   TABLES_BYTES,
 } from './simd-module.js'
 
+const BLOCK_BYTES = 16_384
 const PAGE_BYTES = 65_536
 
 /** An instance of the module. Its memory is scratch: nothing in it is read after the call that wrote it. */
@@ -71,13 +72,13 @@ export function multiplyRowsSimd(
 ): Uint8Array[] {
   const outputs = rows.map(() => new Uint8Array(lengthBytes))
   const inputsAt = rows.length * inputs.length * TABLES_BYTES
-  const outputsAt = inputsAt + inputs.length * BLOCK_BYTES
-  const memory = scratch(engine.memory, outputsAt + ROWS_MAX * BLOCK_BYTES)
+  const outputsAt = inputsAt + inputs.length * STRIDE_BYTES
+  const memory = scratch(engine.memory, outputsAt + ROWS_MAX * STRIDE_BYTES)
   const groups = loadTables(memory, engine.tables, rows)
   for (let start = 0; start < lengthBytes; start += BLOCK_BYTES) {
     const blockBytes = Math.min(BLOCK_BYTES, lengthBytes - start)
     for (const [j, input] of inputs.entries()) {
-      const block = memory.subarray(inputsAt + j * BLOCK_BYTES, inputsAt + (j + 1) * BLOCK_BYTES)
+      const block = memory.subarray(inputsAt + j * STRIDE_BYTES, inputsAt + (j + 1) * STRIDE_BYTES)
       const part = input.subarray(start, start + blockBytes)
       block.set(part)
       block.fill(0, part.length, blockBytes)
@@ -85,7 +86,7 @@ export function multiplyRowsSimd(
     for (const group of groups) {
       engine.functions[group.rows - 1]?.(group.tablesAt, inputsAt, outputsAt, outputsAt, blockBytes)
       for (let i = 0; i < group.rows; i++) {
-        const at = outputsAt + i * BLOCK_BYTES
+        const at = outputsAt + i * STRIDE_BYTES
         outputs[group.firstRow + i]?.set(memory.subarray(at, at + blockBytes), start)
       }
     }

@@ -19,7 +19,7 @@ import { DIGEST_BYTES } from '../crypto/hash.js'
 import type { KeyRange } from './level-index.js'
 
 export const INDEX_VERSION = 1
-export const SERIAL_BYTES = 16
+const SERIAL_BYTES = 16
 
 const TAG = {
   chunk: 99,

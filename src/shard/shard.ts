@@ -42,7 +42,7 @@ export interface ShardUsage {
   readonly diskBytes: number
 }
 
-/** A lease as the shard keeps it: its bytes belong to `protocols/order`, the shard reads only what is beside them. */
+/** A lease as the shard keeps it: its bytes belong to `protocols/lease`, the shard reads only what is beside them. */
 export interface LeaseRow {
   /** Digest of the object's manifest, 32 bytes: the key. */
   readonly object: Uint8Array

@@ -10,11 +10,12 @@ import type { Holder } from '../../protocols/order/messages.js'
 import type { AbortOptions } from '../base/abort.js'
 import { invariant, SubnetError } from '../base/errors.js'
 import { MIB } from '../base/units.js'
+import type { SegmentCoder } from '../coding/coding-pool.js'
 import { segmentAt, segmentCount } from '../redundancy/layout.js'
 import type { Manifest, NodeReference } from '../redundancy/manifest.js'
 import { openInline, parseManifestNode, parseManifestRoot } from '../redundancy/manifest.js'
 import { CHUNK_SIZE } from '../redundancy/profiles.js'
-import { decodeSegment, type SegmentEntry } from '../redundancy/segment.js'
+import type { SegmentEntry } from '../redundancy/segment.js'
 import { fetchSegment, type SegmentPlace } from './fetch.js'
 import { mapInOrder } from './in-flight.js'
 import { Locator } from './locate.js'
@@ -26,6 +27,7 @@ const IN_FLIGHT_BYTES_MAX = 32 * MIB
 
 export interface DownloadComponents extends PeerComponents {
   readonly orders: OrderClient
+  readonly coding: SegmentCoder
 }
 
 /** How far a download is. */
@@ -78,7 +80,8 @@ export class Download {
         atOnce,
         async (place, signal) => {
           const chunks = await fetchSegment(place, { pool, clock: components.clock }, { signal })
-          return decodeSegment({ shape: place.shape, entry: place.entry, chunks }, objectKey)
+          const source = { shape: place.shape, entry: place.entry, chunks }
+          return await components.coding.decode(source, objectKey, { signal })
         },
         options,
       ),

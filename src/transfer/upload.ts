@@ -2,7 +2,7 @@
  * One object's way in, as the recipe reads: ask where, cut, seal, code and mask, send, have leases signed, have them
  * counted. Nothing is called stored before a validator has countersigned it.
  *
- * Next hops: redundancy/segment.ts for the bytes, then protocols/store/client.ts.
+ * Next hops: coding/coding-pool.ts and redundancy/segment.ts for the bytes, then protocols/store/client.ts.
  */
 import { pipe } from 'it-pipe'
 import type { WireDomain } from '../../protocols/common/signed.js'
@@ -16,6 +16,7 @@ import type { AbortOptions } from '../base/abort.js'
 import { isSubnetError, SubnetError } from '../base/errors.js'
 import type { Random } from '../base/random.js'
 import { MIB } from '../base/units.js'
+import type { SegmentCoder } from '../coding/coding-pool.js'
 import { toSs58 } from '../crypto/keys.js'
 import { describeChunk } from '../redundancy/chunk.js'
 import { isInline, type SegmentShape, segmentSize } from '../redundancy/layout.js'
@@ -36,7 +37,7 @@ import {
   type Profile,
   shrinkProfile,
 } from '../redundancy/profiles.js'
-import { type EncodedSegment, encodeSegment, type SegmentEntry } from '../redundancy/segment.js'
+import type { EncodedSegment, EncodeSegmentInit, SegmentEntry } from '../redundancy/segment.js'
 import { cut } from './cut.js'
 import { mapInOrder } from './in-flight.js'
 import { Spread } from './spread.js'
@@ -49,6 +50,7 @@ const IN_FLIGHT_SEGMENTS_MAX = 8
 
 export interface UploadComponents extends StorePoolComponents {
   readonly orders: OrderClient
+  readonly coding: SegmentCoder
 }
 
 export interface UploadInit {
@@ -186,9 +188,9 @@ class Upload {
     let inline: Uint8Array | undefined = new Uint8Array(0)
     const sent = pipe(
       cut(source, segmentSize('private', profile.k)),
-      (pieces) => this.#encode(pieces, (bytes) => (inline = bytes)),
+      (pieces) => this.#segmentsOf(pieces, (bytes) => (inline = bytes)),
       (segments) =>
-        mapInOrder(segments, segmentsMax, (one, signal) => this.#sendSegment(one, signal), this.#options),
+        mapInOrder(segments, segmentsMax, (one, signal) => this.#encodeAndSend(one, signal), this.#options),
     )
     for await (const segment of sent) {
       inline = undefined
@@ -200,18 +202,25 @@ class Upload {
     return await this.#commit(built)
   }
 
-  /** Encodes each piece, except an object small enough to lie in its manifest, which is handed to `keepInline`. */
-  async *#encode(
+  /** The segment of each piece; an object small enough to lie in its manifest has none and goes to `keepInline`. */
+  async *#segmentsOf(
     pieces: AsyncIterable<Piece>,
     keepInline: (bytes: Uint8Array) => void,
-  ): AsyncGenerator<EncodedSegment> {
+  ): AsyncGenerator<EncodeSegmentInit> {
     const { profile, objectKey } = this.#init
     let index = 0
     for await (const { bytes, isLast } of pieces) {
       if (index === 0 && isLast && isInline('private', bytes.length)) keepInline(bytes)
-      else yield encodeSegment({ code: profile, index, isLast, plaintext: bytes, objectKey })
+      else yield { code: profile, index, isLast, plaintext: bytes, objectKey }
       index += 1
     }
+  }
+
+  async #encodeAndSend(
+    segment: EncodeSegmentInit,
+    signal: AbortSignal,
+  ): Promise<SegmentEntry & { shape: SegmentShape }> {
+    return await this.#sendSegment(await this.#components.coding.encode(segment, { signal }), signal)
   }
 
   /** Sends all chunks of a segment; what comes back names them, so their bytes can go. */

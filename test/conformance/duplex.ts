@@ -352,7 +352,7 @@ export async function steady(count: () => number): Promise<void> {
       last = count()
       return same >= 10
     },
-    { deadlineMs: 20_000, title: 'the writer stands still' },
+    { deadlineMs: 20_000, title: 'the count stands still' },
   )
 }
 

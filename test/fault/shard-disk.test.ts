@@ -1,21 +1,21 @@
-/**
- * The shard on a disk that fails: power cuts at every operation, failed syncs, a full disk. `kill -9` cannot show any
- * of this, because the page cache survives it; here the disk forgets what was not synced.
- */
+/** The shard on a disk that fails or is full, the order in which it uses it, and what it does with dead bodies. */
 import assert from 'node:assert/strict'
 import { setImmediate as turn } from 'node:timers/promises'
 import { isSubnetError } from '../../src/base/errors.js'
-import { type Random, randomFraction, seededRandom } from '../../src/base/random.js'
 import type { DiskFiles } from '../../src/shard/disk-files.js'
 import { createLevelShard } from '../../src/shard/level-shard.js'
-import type { NewChunk, Shard } from '../../src/shard/shard.js'
-import { digestsOf } from '../conformance/shard.js'
 import { type DiskOperation, SimDisk, systemError } from '../kit/sim-disk.js'
+import {
+  bytesOn,
+  checkBody,
+  SIM_BODY_FILE_BYTES,
+  SIM_SHARD_PATH,
+  shardOn,
+  startShard,
+} from '../kit/sim-shard.js'
 import { bodyOf, testChunk, testId } from '../kit/test-chunk.js'
 import { until } from '../kit/until.js'
 
-const PATH = '/shard'
-const BODY_FILE_BYTES = 4_000
 const ORDER = { serial: testId(16, 1), expiresBlock: 200 }
 
 describe('LevelShard on a failing disk', () => {
@@ -61,29 +61,12 @@ describe('LevelShard on a failing disk', () => {
     })
   })
 
-  describe('power cuts', () => {
-    it('holds exactly what it acknowledged, wherever the power is cut', async () => {
-      const places = await cutEverywhere((cutAt) => runUntilCut(cutAt))
-      assert.ok(places > 20, `${places} places to cut`)
-    })
-
-    it('holds it whatever part of the unsynced rest survives', async () => {
-      for (const seed of [1, 2, 3, 4]) {
-        await cutEverywhere((cutAt) => runUntilCut(cutAt, { luck: seededRandom(`${seed} ${cutAt}`) }))
-      }
-    })
-
-    it('holds a change wholly or not at all when only its answer was lost', async () => {
-      await cutEverywhere((cutAt) => runUntilCut(cutAt, { losesOnlyAnswers: true }))
-    })
-  })
-
   describe('failed writes and syncs', () => {
     for (const operation of ['write', 'dataSync', 'syncDir', 'index.write'] as const) {
       it(`gives no answer after a failed ${operation}, and writes no more until it is opened anew`, async () => {
         const { disk, shard } = await startShard()
         // Fills the first file, so that the next put makes a name too.
-        const before = testChunk(1, BODY_FILE_BYTES)
+        const before = testChunk(1, SIM_BODY_FILE_BYTES)
         await shard.put(before)
         failOnce(disk, operation, 'EIO')
         await assert.rejects(shard.put(testChunk(2, 500)), isDisk)
@@ -140,7 +123,7 @@ describe('LevelShard on a failing disk', () => {
       const disk = new SimDisk()
       disk.capacityBytes = 1_400
       const shard = createLevelShard(
-        { path: PATH, reserveBytes: 0 },
+        { path: SIM_SHARD_PATH, reserveBytes: 0 },
         { ...disk, files: { ...disk.files, freeBytes: async () => 1e9 } },
       )
       await shard.start()
@@ -155,7 +138,7 @@ describe('LevelShard on a failing disk', () => {
     it('stops taking bodies at the reserve, and writes nothing at all below a quarter of it', async () => {
       const disk = new SimDisk()
       disk.capacityBytes = 3_000
-      const shard = createLevelShard({ path: PATH, reserveBytes: 1_000 }, disk)
+      const shard = createLevelShard({ path: SIM_SHARD_PATH, reserveBytes: 1_000 }, disk)
       await shard.start()
       assert.equal(await shard.put(testChunk(1, 2_000)), 'stored')
       await assert.rejects(shard.put(testChunk(2, 1)), (error) => isSubnetError(error, 'NO_SPACE'))
@@ -276,128 +259,12 @@ function beforeNextRead(disk: SimDisk, work: () => Promise<void>): void {
   Object.assign(files, patched)
 }
 
-/** Cuts the power at every operation of a run, one after the other; returns how many there were. */
-async function cutEverywhere(run: (cutAt: number) => Promise<boolean>): Promise<number> {
-  let cutAt = 0
-  while (await run(cutAt)) cutAt += 1
-  return cutAt
-}
-
-/**
- * Puts, removes and moves bodies with the power cut at the given operation, then checks the disk that is left. False
- * when the run came to its end before that.
- */
-async function runUntilCut(
-  cutAt: number,
-  { luck, losesOnlyAnswers = false }: { luck?: Random; losesOnlyAnswers?: boolean } = {},
-): Promise<boolean> {
-  const disk = new SimDisk()
-  Object.assign(disk, { cutAt, losesOnlyAnswers })
-  const asked = new Set<number>()
-  const held = new Set<number>()
-  let chargedBytes = 0
-  const shard = shardOn(disk)
-  const put = async (seed: number) => {
-    asked.add(seed)
-    await shard.put(cutChunk(seed))
-    held.add(seed)
-    chargedBytes += cutChunk(seed).sizeBytes
-  }
-  const remove = async (seed: number) => {
-    if (losesOnlyAnswers) held.delete(seed)
-    await shard.remove(cutChunk(seed).digest)
-    held.delete(seed)
-  }
-  try {
-    await shard.start()
-    await put(1)
-    await Promise.all([put(2), put(3), put(3)])
-    await Promise.all([4, 5, 6, 7].map(put))
-    await Promise.all([remove(1), remove(2), remove(4), put(8)])
-    await remove(3)
-    // Bodies are moved now, and the power may go in the middle of that.
-    await until(() => disk.powerIsCut || shard.usage().diskBytes <= 2 * shard.usage().bytes, {
-      deadlineMs: 2_000,
-    })
-    await Promise.all([remove(5), put(9), put(2)])
-  } catch {
-    // The power is cut: what matters is what was answered before.
-  }
-  // What was begun at that moment ends without an answer.
-  await shard.stop().catch(() => undefined)
-  const left = luck === undefined ? disk.afterCut() : await cutAgain(disk.afterCut(luck), luck)
-  const again = shardOn(left)
-  await again.start()
-  const digests = await digestsOf(again)
-  const expected = [...(losesOnlyAnswers ? asked : held)]
-    .map(cutChunk)
-    .filter((chunk) => !losesOnlyAnswers || digests.includes(hexDigest(chunk)))
-  assert.deepEqual(digests, expected.map(hexDigest).sort())
-  for (const seed of held)
-    assert.ok(digests.includes(hexDigest(cutChunk(seed))), `chunk ${seed} was acknowledged`)
-  const usedBytes = await again.orderUse(ORDER.serial)
-  assert.ok(losesOnlyAnswers ? usedBytes >= chargedBytes : usedBytes === chargedBytes)
-  assert.equal(again.usage().chunks, expected.length)
-  assert.equal(
-    again.usage().bytes,
-    expected.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0),
-  )
-  await again.put(testChunk(100, 900))
-  for (const chunk of expected) await checkBody(again, chunk)
-  await again.stop()
-  assert.equal(await bytesOn(left), again.usage().diskBytes, 'nothing leaks')
-  return disk.powerIsCut
-}
-
-/** The power goes a second time, while the shard recovers from the first. */
-async function cutAgain(disk: SimDisk, luck: Random): Promise<SimDisk> {
-  disk.cutAt = Math.floor(randomFraction(luck) * 8)
-  const shard = shardOn(disk)
-  try {
-    await shard.start()
-    await shard.stop()
-  } catch {
-    // As at the first cut.
-  }
-  await shard.stop().catch(() => undefined)
-  return disk.afterCut(luck)
-}
-
-function cutChunk(seed: number): NewChunk {
-  return testChunk(seed, 700 + seed, { order: ORDER })
-}
-
-function hexDigest({ digest }: NewChunk): string {
-  return Buffer.from(digest).toString('hex')
-}
-
-async function bytesOn(disk: SimDisk): Promise<number> {
-  let bytes = 0
-  for (const name of disk.names) bytes += await (await disk.files.open(name, 'read')).sizeBytes()
-  return bytes
-}
-
-function shardOn(disk: SimDisk): Shard {
-  return createLevelShard({ path: PATH, bodyFileBytes: BODY_FILE_BYTES }, disk)
-}
-
-async function startShard(): Promise<{ disk: SimDisk; shard: Shard }> {
-  const disk = new SimDisk()
-  const shard = shardOn(disk)
-  await shard.start()
-  return { disk, shard }
-}
-
 function failOnce(disk: SimDisk, operation: DiskOperation, code: string): void {
   disk.onOperation = (attempted) => {
     if (attempted !== operation) return
     disk.onOperation = () => undefined
     throw systemError(code)
   }
-}
-
-async function checkBody(shard: Shard, chunk: NewChunk): Promise<void> {
-  assert.deepEqual(await shard.read(chunk.digest, 0, chunk.sizeBytes), bodyOf(chunk))
 }
 
 function outcomeOf(result: PromiseSettledResult<unknown>): unknown {

@@ -2,6 +2,7 @@
  * A whole subnet in one process: an in-process devchain and real nodes over TCP on loopback, their data in a temporary
  * directory. Miners are `miner-0`, `miner-1`, …, validators `validator-0`, …; each node is its own operator.
  */
+import '../../src/base/platform.js'
 import { join } from 'node:path'
 import { systemClock } from '../../src/base/clock.js'
 import { type Logger, silentLogger } from '../../src/base/log.js'
@@ -11,7 +12,7 @@ import type { Chain } from '../../src/chain/chain.js'
 import { Devchain } from '../../src/chain/devchain/devchain.js'
 import { localChain } from '../../src/chain/endpoint.js'
 import { toSs58 } from '../../src/crypto/keys.js'
-import { createClient, type SubnetClient } from '../../src/node/client.js'
+import { type ClientOptions, createClient, type SubnetClient } from '../../src/node/client.js'
 import { createNode, loadOrCreateWallet, ownWallet, type SubnetNode } from '../../src/node/node.js'
 import { type Tamper, tampered } from './tamper.js'
 import { type TempDir, tempDir } from './temp-dir.js'
@@ -22,6 +23,8 @@ export interface LocalNetworkInit {
   readonly validators: number
   /** What every miner offers. Default 256 MiB. */
   readonly capacityBytes?: number
+  /** By name: miners that offer something else. */
+  readonly capacities?: Readonly<Record<string, number>>
   /** By name: nodes that misbehave. */
   readonly tampers?: Readonly<Record<string, Tamper>>
   readonly logger?: Logger
@@ -84,9 +87,14 @@ export class LocalNetwork implements AsyncDisposable {
     await devchain.start()
     const nameOfHotkey = new Map(neurons.map(({ name, hotkey }) => [hotkey, name]))
     const network = new LocalNetwork(init, directory, devchain, nameOfHotkey)
-    await Promise.all(names.map((name) => network.startNode(name)))
-    await network.ready()
-    return network
+    try {
+      await Promise.all(names.map((name) => network.startNode(name)))
+      await network.ready()
+      return network
+    } catch (error) {
+      await network[Symbol.asyncDispose]()
+      throw error
+    }
   }
 
   get miners(): readonly string[] {
@@ -114,17 +122,18 @@ export class LocalNetwork implements AsyncDisposable {
   /** Starts a node with the data it has. */
   async startNode(name: string): Promise<void> {
     const chain = await this.#chain()
+    const { capacities, capacityBytes, tampers, logger } = this.#init
     const node = createNode(
       {
         role: name.startsWith('miner') ? 'miner' : 'validator',
         chain,
         dataPath: join(this.#directory.path, name),
-        capacityBytes: this.#init.capacityBytes ?? 256 * MIB,
+        capacityBytes: capacities?.[name] ?? capacityBytes ?? 256 * MIB,
         visitIntervalMs: VISIT_INTERVAL_MS,
       },
-      { logger: this.#init.logger ?? silentLogger, random: seededRandom(`node ${name}`) },
+      { logger: logger ?? silentLogger, random: seededRandom(`node ${name}`) },
     )
-    const tamper = this.#init.tampers?.[name]
+    const tamper = tampers?.[name]
     await (tamper === undefined ? node.start() : tampered(tamper, () => node.start()))
     this.#nodes.set(name, { node, chain })
   }
@@ -147,10 +156,9 @@ export class LocalNetwork implements AsyncDisposable {
     }
   }
 
-  /** A client that knows nothing but the chain; the same seed makes the same keys, whatever it stores. */
-  async client(seed?: string): Promise<SubnetClient> {
+  /** A client that knows nothing but the chain. */
+  async client(options: ClientOptions = {}): Promise<SubnetClient> {
     const chain = await this.#chain()
-    const options = seed === undefined ? {} : { random: seededRandom(seed) }
     const client = createClient({ chain }, { logger: this.#init.logger ?? silentLogger, ...options })
     await client.start()
     this.#clients.set(client, chain)

@@ -2,7 +2,11 @@
  * Nodes that misbehave on the wire: what a node serves is wrapped at the `Net` port while it starts, so that production
  * code has no switch for it. `tampered` says for which node.
  */
+import '../../src/base/platform.js'
 import { AsyncLocalStorage } from 'node:async_hooks'
+import { CAPACITY, capacityAskSchema } from '../../protocols/capacity/messages.js'
+import { FrameStream } from '../../protocols/common/frames.js'
+import { systemClock } from '../../src/base/clock.js'
 import type { Duplex } from '../../src/net/duplex.js'
 import { Libp2pNet } from '../../src/net/libp2p-net.js'
 import type { ProtocolLimits, StreamHandler } from '../../src/net/net.js'
@@ -68,6 +72,36 @@ export function staller(protocol: string): Staller {
       return stalls
     },
     release: () => stuck.abort(),
+  }
+}
+
+/** Takes streams under `protocol` and never says a word. */
+export function mute(protocol: string): Staller {
+  let stalls = 0
+  const stuck = new AbortController()
+  const never = () => {
+    stalls += 1
+    return new Promise<void>((resolve) => stuck.signal.addEventListener('abort', () => resolve()))
+  }
+  return {
+    tamper: (id, handler) => (id.includes(`/${protocol}/`) ? never : handler),
+    get stalls() {
+      return stalls
+    },
+    release: () => stuck.abort(),
+  }
+}
+
+/** Claims so much free space whenever it is asked for its capacity. */
+export function boaster(freeBytes: number): Tamper {
+  return (id, handler) => {
+    if (!id.includes(`/${CAPACITY.name}/`)) return handler
+    return async (duplex) => {
+      const frames = new FrameStream(duplex, systemClock, CAPACITY)
+      await frames.readMessage(capacityAskSchema, 'ask')
+      const claim = { budgetBytes: freeBytes, heldBytes: 0, heldChunks: 0, freeBytes }
+      await frames.writeMessage({ type: 'capacity', ...claim })
+    }
   }
 }
 

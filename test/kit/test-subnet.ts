@@ -39,11 +39,22 @@ export class TestSubnet {
     this.view = new SubnetView({ chain: this.chain, logger: silentLogger })
   }
 
-  /** A new block with these neurons, uids in their order; the view has it when this resolves. */
+  /** A new block with these neurons, uids in their order; the view, which this starts, has it when it resolves. */
   async set(neurons: readonly TestNeuron[], block = this.block + 1): Promise<void> {
     this.#neurons = neurons
     this.block = block
-    await this.view.refresh()
+    if (this.#listeners.size === 0) {
+      await this.view.start()
+      return
+    }
+    const seen = new Promise<void>((resolve) => {
+      const unregister = this.view.onChange(() => {
+        unregister()
+        resolve()
+      })
+    })
+    for (const listener of this.#listeners) listener({ number: block, hash: '0x' })
+    await seen
   }
 
   #chain(): Chain {

@@ -79,9 +79,10 @@ async function devnet(options: DevnetOptions): Promise<void> {
   let succeeded = false
   try {
     await startNetwork(network, screen, options, path, signal)
-    if (options.drill)
-      await drill(network, screen, { ...options, profile: config.get('profile') }, path, signal)
-    if (!options.once) await stayUp(network, screen, signal)
+    const drilled = options.drill
+      ? await drill(network, screen, { ...options, profile: config.get('profile') }, path, signal)
+      : undefined
+    if (!options.once) await stayUp(network, screen, drilled, signal)
     succeeded = true
   } catch (error) {
     // Ended before it was done. What else breaks while everything ends is not the reason.
@@ -129,19 +130,26 @@ async function drill(
   options: DevnetOptions & { readonly profile: string },
   path: string,
   signal: AbortSignal,
-): Promise<void> {
+): Promise<string> {
   invariant(network.miners.length > 0, 'a devnet has miners')
   const seed = options.seed ?? Buffer.from(systemRandom.bytes(6)).toString('hex')
-  await runDrill(
+  const capability = await runDrill(
     network,
     screen,
     { path, file: options.file, seed, profile: options.profile, kill: options.kill },
     signal,
   )
   screen.print('', screen.bold('Everything went in, everything came out.'))
+  return capability
 }
 
-async function stayUp(network: Devnet, screen: Screen, signal: AbortSignal): Promise<void> {
+/** `capability`: of the drill's file, if there was a drill. */
+async function stayUp(
+  network: Devnet,
+  screen: Screen,
+  capability: string | undefined,
+  signal: AbortSignal,
+): Promise<void> {
   const where =
     network.endpoint === DEFAULT_CHAIN_ENDPOINT ? '' : ` --subtensor.chain_endpoint ${network.endpoint}`
   screen.print(
@@ -149,7 +157,7 @@ async function stayUp(network: Devnet, screen: Screen, signal: AbortSignal): Pro
     'The network stays up. From a second terminal, in this directory:',
     '',
     `  npx subnet-node put README.md${where}`,
-    `  npx subnet-node get '<capability>' -o copy.md${where}`,
+    `  npx subnet-node get '${capability ?? '<capability>'}' -o copy${where}`,
     `  npx subnet-node status${where}`,
     '',
     'Ctrl-C ends it.',

@@ -70,7 +70,7 @@ async function prepareFile(init: DrillInit) {
       ? await writeSample(join(init.path, 'sample.bin'), init.seed, SAMPLE_BYTES)
       : await describeFile(init.file)
   const origin = init.file ?? `made from seed ${init.seed}`
-  return { facts: file, lines: [`${formatBytes(file.sizeBytes)}, ${origin}`, `sha256 ${file.sha256}`] }
+  return { facts: file, lines: [`${formatBytes(file.sizeBytes)}, ${origin}; its sha256 is`, file.sha256] }
 }
 
 async function put(devnet: Devnet, init: DrillInit, file: SampleFile, live: Live, signal: AbortSignal) {
@@ -172,8 +172,8 @@ async function getBack(
     facts: { pid, sizeBytes: back.sizeBytes, sha256: back.sha256, intact: true },
     lines: [
       `${formatBytes(back.sizeBytes)} read back intact by new process ${pid},`,
-      'given nothing but the capability and the chain endpoint',
-      `sha256 ${back.sha256}`,
+      'given nothing but the capability and the chain endpoint; sha256',
+      back.sha256,
     ],
   }
 }

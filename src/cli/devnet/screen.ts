@@ -17,8 +17,9 @@ export interface StepResult<Facts> {
 /** Redraws the line of the running step; ignored without a terminal. */
 export type Live = (text: string) => void
 
-const NAME_COLUMNS = 10
-const INDENT = ' '.repeat(4 + NAME_COLUMNS)
+const NAME_COLUMNS = 9
+/** Number, mark and name of a step, with a blank between them. */
+const INDENT = ' '.repeat(5 + NAME_COLUMNS)
 const LINE_COLUMNS = 80
 /** The first line of a step leaves this much room for its duration. */
 const DURATION_COLUMNS = 9

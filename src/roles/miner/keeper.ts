@@ -123,7 +123,7 @@ export function keeper(shards: PlannedShards): Behavior<KeeperMessage> {
       }
     },
   }
-  return behavior as Behavior<KeeperMessage>
+  return behavior
 }
 
 /** Runs `act` with the order's state, reading it from the shard first where needed; what it throws is the answer. */

@@ -91,5 +91,5 @@ export function partitioner(
       )
     },
   }
-  return behavior as Behavior<PartitionerMessage>
+  return behavior
 }

@@ -98,7 +98,7 @@ export function minerWatch(
       }
     },
   }
-  return behavior as Behavior<MinerWatchMessage>
+  return behavior
 }
 
 function knownPeer(member: WatchedMiner['member']): KnownPeer {
@@ -168,7 +168,7 @@ function visitorSpec(
   }
   return {
     id: hotkey,
-    behavior: behavior as Behavior<VisitorMessage>,
+    behavior,
     restart: 'transient',
     mailbox: {
       max: 8,

@@ -38,6 +38,15 @@ describe('cell', () => {
     assert.deepEqual(trace, ['a: start', 'a: 1', 'a: 2'])
   })
 
+  it('takes turns with the others, however many messages wait', async () => {
+    const { trace, system, note } = world()
+    const other = system.spawn(specOf('b', probe(trace, 'b')))
+    for (const text of ['1', '2', '3']) note(text)
+    for (const text of ['1', '2']) other.send({ type: 'note', text })
+    await turn()
+    assert.deepEqual(trace, ['a: start', 'b: start', 'a: 1', 'b: 1', 'a: 2', 'b: 2', 'a: 3'])
+  })
+
   it('says whether it took a message', async () => {
     const { note, system } = world({ mailbox: { max: 1, policy: 'reject' } })
     assert.equal(note('1'), true)

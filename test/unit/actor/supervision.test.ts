@@ -33,12 +33,14 @@ function world(supervision?: Supervision) {
 
 describe('supervision', () => {
   it('starts a permanent actor again whatever ended it', async () => {
-    const { trace, spawn } = world()
+    const { trace, clock, spawn } = world()
     const ref = spawn('a', { restart: 'permanent' })
     crash(ref)
     act(ref, (context) => context.stopSelf())
-    await turn()
-    assert.deepEqual(trace, ['a: start', 'a: start', 'a: start'])
+    // Received by the new incarnation: the one that left could not use its context any more.
+    act(ref, (context) => void context.after(1, { type: 'note', text: 'due' }))
+    await clock.advance(1)
+    assert.deepEqual(trace, ['a: start', 'a: start', 'a: start', 'a: due'])
   })
 
   it('starts a transient actor again after a crash only', async () => {

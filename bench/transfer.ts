@@ -1,0 +1,146 @@
+/**
+ * Verified chunk transfer, one miner process to one client process, against a bare libp2p stream of the same stack.
+ *
+ *   node dist/bench/transfer.js [MiB, default 1024]
+ */
+import '../src/base/platform.js'
+import { fork } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { OrderClient } from '../protocols/order/client.js'
+import type { Holder } from '../protocols/order/messages.js'
+import { RetrieveStream } from '../protocols/retrieve/client.js'
+import { systemClock } from '../src/base/clock.js'
+import { silentLogger } from '../src/base/log.js'
+import { seededRandom, systemRandom } from '../src/base/random.js'
+import { MIB } from '../src/base/units.js'
+import { Devnet } from '../src/cli/devnet/devnet.js'
+import type { PeerAddress } from '../src/net/net.js'
+import { createClient, type SubnetClient } from '../src/node/client.js'
+import { parseCapability } from '../src/redundancy/capability.js'
+import type { ChunkReference } from '../src/redundancy/chunk.js'
+import { parseManifestNode, parseManifestRoot } from '../src/redundancy/manifest.js'
+import { Locator } from '../src/transfer/locate.js'
+import { candidatePeer } from '../src/transfer/store-pool.js'
+import { BARE_PROTOCOL, bareNet } from './bare-peer.js'
+import { interleave, machine, median, medianRatio, peakMiB, sample, table } from './measure.js'
+
+const PAIRS = 5
+/** Requests outstanding: within the stream's credit of 4 MiB. */
+const DEPTH = 4
+
+const chunks = Number(process.argv[2] ?? 1024)
+const path = await mkdtemp(join(process.cwd(), '.bench-'))
+const devnet = new Devnet(
+  { clock: systemClock, random: systemRandom, logger: silentLogger },
+  { path, miners: 1, validators: 1, capacity: `${chunks + 256}MiB`, port: 0 },
+)
+try {
+  await devnet.start()
+  const client = createClient({ chain: devnet.endpoint })
+  await client.start()
+  const stored = await storeChunks(client)
+  const bare = fork(fileURLToPath(new URL('bare-peer.js', import.meta.url)), ['serve', String(chunks)])
+  const [barePeer] = (await once(bare, 'message')) as [PeerAddress]
+  const dialer = bareNet([])
+  await dialer.start()
+  const minerPid = devnet.miners[0]?.process.pid ?? 0
+  const { a, b } = await interleave(
+    PAIRS,
+    () => sample(() => fetchAll(client, stored), [minerPid]),
+    () => sample(() => readBare(dialer, barePeer), [bare.pid ?? 0]),
+  )
+  const rate = (samples: typeof a) => median(samples.map(({ seconds }) => chunks / seconds)).toFixed(0)
+  const cpu = (samples: typeof a) => median(samples.map((one) => one.cpuSeconds / (chunks / 1024))).toFixed(2)
+  const ratio = medianRatio(
+    b.map(({ seconds }) => seconds),
+    a.map(({ seconds }) => seconds),
+  )
+  console.log(`${chunks} chunks of 1 MiB, ${PAIRS} interleaved pairs, medians; ${machine()}`)
+  console.log(
+    table([
+      ['', 'MiB/s', 'CPU s/GiB both ends', 'of bare'],
+      ['verified chunks, one miner → one client', rate(a), cpu(a), ratio.toFixed(2)],
+      ['bare libp2p stream, same stack', rate(b), cpu(b), '1.00'],
+    ]),
+  )
+  console.log(
+    `peak memory: client ${peakMiB('self').toFixed(0)} MiB, miner ${peakMiB(minerPid).toFixed(0)} MiB`,
+  )
+  bare.disconnect()
+  await dialer.stop()
+  await client.stop()
+} finally {
+  await devnet.stop()
+  await rm(path, { recursive: true, force: true })
+}
+
+interface Stored {
+  readonly address: Uint8Array
+  readonly references: readonly ChunkReference[]
+}
+
+/** Puts one object under `single` and finds out where its chunks are. */
+async function storeChunks(client: SubnetClient): Promise<Stored> {
+  const random = seededRandom('transfer')
+  async function* data() {
+    for (let i = 0; i < chunks; i += 1) yield random.bytes(MIB)
+  }
+  const { capability } = await client.storage.put(data(), { profile: 'single' })
+  const { address } = parseCapability(capability)
+  const components = { ...client.subnet.network, clock: systemClock }
+  const holder = await locate(client, address)
+  const stream = await RetrieveStream.open(components, candidatePeer(holder), holder.order)
+  const manifest = parseManifestRoot(await stream.getWhole(address))
+  const { content } = manifest
+  const references: ChunkReference[] = []
+  if (content.kind === 'segments') references.push(...content.segments.flatMap((segment) => segment.chunks))
+  if (content.kind === 'nodes') {
+    for (const node of content.nodes) {
+      const entries = parseManifestNode(manifest, node, await stream.getWhole(node.digest))
+      references.push(...entries.flatMap((segment) => segment.chunks))
+    }
+  }
+  await stream.close()
+  return { address, references }
+}
+
+/** The miner, with a fresh order: one permits each byte only twice. */
+async function locate(client: SubnetClient, address: Uint8Array): Promise<Holder> {
+  const { network, view, signer } = client.subnet
+  const orders = new OrderClient(
+    { ...network, clock: systemClock, random: systemRandom, authority: view, signer },
+    network.domain,
+  )
+  const validators = view
+    .validators()
+    .flatMap((member) =>
+      member.endpoint === undefined ? [] : [{ ...member.endpoint, hotkey: member.publicKey }],
+    )
+  const [holder] = await new Locator({ orders, clock: systemClock }, address, validators).node(0)
+  if (holder === undefined) throw new Error('nobody holds the manifest')
+  return holder
+}
+
+async function fetchAll(client: SubnetClient, stored: Stored): Promise<void> {
+  const components = { ...client.subnet.network, clock: systemClock }
+  const holder = await locate(client, stored.address)
+  const stream = await RetrieveStream.open(components, candidatePeer(holder), holder.order)
+  const queue = [...stored.references]
+  const worker = async () => {
+    for (let next = queue.shift(); next !== undefined; next = queue.shift()) await stream.get(next)
+  }
+  await Promise.all(Array.from({ length: DEPTH }, worker))
+  await stream.close()
+}
+
+async function readBare(dialer: ReturnType<typeof bareNet>, peer: PeerAddress): Promise<void> {
+  const duplex = await dialer.open(peer, BARE_PROTOCOL)
+  let bytes = 0
+  for (let piece = await duplex.read(); piece !== undefined; piece = await duplex.read())
+    bytes += piece.length
+  if (bytes !== chunks * MIB) throw new Error(`the bare stream gave ${bytes} bytes`)
+  await duplex.closeWrite()
+}

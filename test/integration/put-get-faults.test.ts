@@ -1,0 +1,254 @@
+/** Objects through a subnet whose nodes die, lie, stall or are full: what the network promises holds all the same. */
+import assert from 'node:assert/strict'
+import { type Clock, systemClock } from '../../src/base/clock.js'
+import { seededRandom } from '../../src/base/random.js'
+import { MIB } from '../../src/base/units.js'
+import type { SubnetClient } from '../../src/node/client.js'
+import type { PutResult } from '../../src/roles/client/client.js'
+import { LocalNetwork } from '../kit/local-network.js'
+import { readBack, sameBytes, testBytes } from '../kit/objects.js'
+import { boaster, liar, mute, staller } from '../kit/tamper.js'
+import { until } from '../kit/until.js'
+
+describe('a subnet whose nodes come and go', function () {
+  this.timeout(60_000)
+  let network: LocalNetwork
+  let writer: SubnetClient
+
+  before(async () => {
+    network = await LocalNetwork.start({ miners: 14, validators: 3 })
+    writer = await network.client()
+  })
+
+  after(() => network?.[Symbol.asyncDispose]())
+
+  /** Miners that hold the object, those with the manifest and the most bytes first. */
+  function holders(stored: PutResult): string[] {
+    const order = [...stored.holders].sort(
+      (a, b) => Number(b.holdsManifest) - Number(a.holdsManifest) || b.bytes - a.bytes,
+    )
+    return order.map(({ hotkey }) => network.nameOf(hotkey))
+  }
+
+  it('gives an object to a client that knows only the chain while six of fourteen miners are gone', async () => {
+    const bytes = testBytes('six', 9 * MIB)
+    const stored = await writer.storage.put([bytes], { profile: 'small' })
+    const byBytes = [...stored.holders].sort((a, b) => b.bytes - a.bytes)
+    const gone = byBytes.slice(0, 6).map(({ hotkey }) => network.nameOf(hotkey))
+    await network.without(gone, async () => {
+      const fresh = await network.client()
+      assert.ok(sameBytes(await readBack(fresh, stored.capability), bytes))
+      assert.equal((await fresh.storage.stat(stored.capability)).health, 'degraded')
+    })
+  })
+
+  it('says UNRECOVERABLE, which segment and how many chunks live, while fewer than k holders are left', async () => {
+    const stored = await writer.storage.put([testBytes('few', 5 * MIB)], { profile: 'small' })
+    const left = holders(stored).slice(0, 2)
+    const gone = network.miners.filter((name) => !left.includes(name))
+    await network.without(gone, async () => {
+      const fresh = await network.client()
+      await assert.rejects(readBack(fresh, stored.capability), (error: Error & Record<string, unknown>) => {
+        assert.equal(error.code, 'UNRECOVERABLE')
+        assert.match(error.message, /segment \d: [0-3] chunks could be had, \d are needed/)
+        const { segment, live, needed } = error.data as Record<string, number>
+        assert.ok(segment !== undefined && live !== undefined && needed !== undefined && live < needed)
+        return true
+      })
+      assert.equal((await fresh.storage.stat(stored.capability)).health, 'lost')
+    })
+  })
+
+  it('finds an object again after every validator was restarted, and says who is missing meanwhile', async () => {
+    const bytes = testBytes('restart', 100_000)
+    const { capability } = await writer.storage.put([bytes], { profile: 'copies' })
+    await network.without(network.validators, async () => {
+      const fresh = await network.client()
+      await assert.rejects(fresh.storage.get(capability), {
+        code: 'DISCONNECTED',
+        message: /3 did not answer/,
+      })
+    })
+    const fresh = await network.client()
+    assert.ok(sameBytes(await readBack(fresh, capability), bytes))
+  })
+
+  it('has every miner prove what it holds, to each validator that placed it, also after a restart', async () => {
+    // Which validator places an object follows from its key: these seeds and keys reach all three.
+    const client = await network.client({ random: seededRandom('validators') })
+    const placing = new Set<string>()
+    const stored: PutResult[] = []
+    while (placing.size < 3 && stored.length < 30) {
+      stored.push(await client.storage.put([testBytes('audit', 70_000)], { profile: 'copies' }))
+      for (const name of network.validators) {
+        if ((await network.node(name).audit()).length > 0) placing.add(name)
+      }
+    }
+    assert.deepEqual([...placing].sort(), ['validator-0', 'validator-1', 'validator-2'])
+    const restarted = new Set(stored.flatMap(holders).slice(0, 3))
+    await network.without([...restarted], async () => {
+      const outcomes = await auditAll()
+      for (const name of restarted) assert.deepEqual(outcomes.get(name), ['missing'])
+    })
+    const outcomes = await auditAll()
+    for (const name of stored.flatMap(holders)) assert.deepEqual(outcomes.get(name), ['pass'], name)
+  })
+
+  /** The different outcomes of each miner, at whichever validator. */
+  async function auditAll(): Promise<Map<string, string[]>> {
+    const reports = await Promise.all(network.validators.map((name) => network.node(name).audit()))
+    const outcomes = new Map<string, string[]>()
+    for (const { miner, outcome, samples, proven } of reports.flat()) {
+      assert.equal(outcome === 'pass', proven === samples)
+      const name = network.nameOf(miner)
+      outcomes.set(name, [...new Set([...(outcomes.get(name) ?? []), outcome])])
+    }
+    return outcomes
+  }
+})
+
+describe('a subnet with one validator and five miners', function () {
+  this.timeout(60_000)
+  let network: LocalNetwork
+
+  before(async () => {
+    network = await LocalNetwork.start({ miners: 5, validators: 1 })
+  })
+
+  after(() => network?.[Symbol.asyncDispose]())
+
+  it('has a spare take over for a miner that dies while an object is on its way', async () => {
+    const client = await network.client()
+    const bytes = testBytes('spare', 8 * MIB)
+    async function* source() {
+      // The validator has offered it by now.
+      await network.stopNode('miner-0')
+      yield bytes
+    }
+    try {
+      const stored = await client.storage.put(source(), { profile: 'copies', sizeBytes: bytes.length })
+      assert.equal(stored.weakestReceipts, 4)
+      assert.ok(stored.retries > 0)
+      assert.ok(stored.holders.every(({ hotkey }) => network.nameOf(hotkey) !== 'miner-0'))
+      assert.ok(sameBytes(await readBack(client, stored.capability), bytes))
+    } finally {
+      await network.startNode('miner-0')
+      await network.ready()
+    }
+  })
+
+  it('counts nothing of a put that is aborted half-way, and keeps nothing open or reserved', async () => {
+    const sockets = openSockets()
+    const client = await network.client()
+    const leasesBefore = await network.node('validator-0').audit()
+    const reason = new Error('enough')
+    const controller = new AbortController()
+    const put = client.storage.put([testBytes('abort', 24 * MIB)], {
+      profile: 'copies',
+      signal: controller.signal,
+      onProgress: () => controller.abort(reason),
+    })
+    await assert.rejects(put, reason)
+    await network.stopClient(client)
+    const leases = await network.node('validator-0').audit()
+    assert.deepEqual(
+      leases.map(({ miner }) => miner),
+      leasesBefore.map(({ miner }) => miner),
+    )
+    await until(
+      async () => {
+        const miners = await network.node('validator-0').miners()
+        return miners.every(({ capacity: { freeBytes, heldBytes, budgetBytes } }) => {
+          return freeBytes + heldBytes === budgetBytes
+        })
+      },
+      { deadlineMs: 20_000, title: 'no miner has room reserved' },
+    )
+    await until(() => openSockets() <= sockets, {
+      deadlineMs: 10_000,
+      title: "the client's sockets are closed",
+    })
+  })
+
+  it('ends an aborted put at once, also when its source has nothing to give', async () => {
+    const client = await network.client()
+    const controller = new AbortController()
+    const reason = new Error('no more patience')
+    async function* source() {
+      yield testBytes('idle', 3 * MIB)
+      setImmediate(() => controller.abort(reason))
+      await new Promise(() => undefined)
+    }
+    const put = client.storage.put(source(), { profile: 'single', signal: controller.signal })
+    await assert.rejects(put, reason)
+  })
+
+  function openSockets(): number {
+    return process.getActiveResourcesInfo().filter((name) => name === 'TCPSocketWrap').length
+  }
+})
+
+describe('a subnet in which one miner claims room it does not have', function () {
+  this.timeout(60_000)
+
+  it('has spares take what it refuses, and counts what it took', async () => {
+    await using network = await LocalNetwork.start({
+      miners: 5,
+      validators: 1,
+      capacities: { 'miner-0': 2 * MIB },
+      tampers: { 'miner-0': boaster(256 * MIB) },
+    })
+    const client = await network.client()
+    const bytes = testBytes('boast', 10 * MIB)
+    const stored = await client.storage.put([bytes], { profile: 'copies' })
+    assert.equal(stored.weakestReceipts, 4)
+    const full = stored.holders.find(({ hotkey }) => network.nameOf(hotkey) === 'miner-0')
+    assert.ok(full !== undefined && full.chunks >= 1 && full.bytes <= 2 * MIB)
+    assert.ok(sameBytes(await readBack(client, stored.capability), bytes))
+  })
+})
+
+describe('a subnet in which most holders lie or stall', function () {
+  this.timeout(60_000)
+
+  it('reads past holders that send wrong bytes', async () => {
+    const liars = { 'miner-0': liar('retrieve'), 'miner-1': liar('retrieve'), 'miner-2': liar('retrieve') }
+    await using network = await LocalNetwork.start({ miners: 4, validators: 1, tampers: tampersOf(liars) })
+    const client = await network.client()
+    const bytes = testBytes('lies', 8 * MIB)
+    const { capability } = await client.storage.put([bytes], { profile: 'copies' })
+    assert.ok(sameBytes(await readBack(client, capability), bytes))
+    assert.ok(Object.values(liars).some(({ lies }) => lies > 0))
+  })
+
+  it('reads past holders that stop in the middle of an answer, or never give one', async () => {
+    const stallers = {
+      'miner-0': staller('retrieve'),
+      'miner-1': mute('retrieve'),
+      'miner-2': staller('retrieve'),
+    }
+    await using network = await LocalNetwork.start({ miners: 4, validators: 1, tampers: tampersOf(stallers) })
+    try {
+      const client = await network.client({ clock: hurried(5) })
+      const bytes = testBytes('stalls', 8 * MIB)
+      const { capability } = await client.storage.put([bytes], { profile: 'copies' })
+      assert.ok(sameBytes(await readBack(client, capability), bytes))
+      assert.ok(Object.values(stallers).some(({ stalls }) => stalls > 0))
+    } finally {
+      for (const { release } of Object.values(stallers)) release()
+    }
+  })
+
+  function tampersOf<T>(nodes: Readonly<Record<string, { readonly tamper: T }>>): Record<string, T> {
+    return Object.fromEntries(Object.entries(nodes).map(([name, { tamper }]) => [name, tamper]))
+  }
+
+  /** A clock whose timers fire so many times sooner: patience is what these tests would wait for. */
+  function hurried(times: number): Clock {
+    return {
+      ...systemClock,
+      after: (delayMs, fire, options) => systemClock.after(delayMs / times, fire, options),
+      sleep: (delayMs, options) => systemClock.sleep(delayMs / times, options),
+    }
+  }
+})

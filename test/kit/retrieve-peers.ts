@@ -1,0 +1,100 @@
+/** A reader and holders of chunks, in memory: real `retrieve` streams, handlers the test scripts. Wait for `cryptoReady`. */
+import type { Holder } from '../../protocols/order/messages.js'
+import { type Order, signOrder } from '../../protocols/order/order.js'
+import { type ChunkRange, type RetrieveHandler, serveRetrieve } from '../../protocols/retrieve/server.js'
+import { SubnetError } from '../../src/base/errors.js'
+import { sha256 } from '../../src/crypto/hash.js'
+import { testHotkey } from './chain-keys.js'
+import { FakeClock } from './fake-clock.js'
+import { PeerMesh } from './peer-mesh.js'
+import { deferred } from './probe-actor.js'
+import { testId } from './test-chunk.js'
+import { TEST_DOMAIN } from './test-subnet.js'
+
+const READER_KEY = testId(32, 78)
+const hex = (digest: Uint8Array) => Buffer.from(digest).toString('hex')
+
+/** Gives whole chunks. */
+export class ScriptedHolder implements RetrieveHandler {
+  readonly #chunks = new Map<string, Uint8Array>()
+  /** Chunks that were asked for, as hex. */
+  readonly asked: string[] = []
+  refusal: Error | undefined
+  /** Gives bytes that are not the chunk's. */
+  lies = false
+  #hold: ReturnType<typeof deferred<void>> | undefined
+
+  put(...bodies: readonly Uint8Array[]): void {
+    for (const body of bodies) this.#chunks.set(hex(sha256(body)), body)
+  }
+
+  /** Answers nothing until `release`. */
+  hold(): void {
+    this.#hold = deferred<void>()
+  }
+
+  release(): void {
+    this.#hold?.resolve()
+    this.#hold = undefined
+  }
+
+  async read(_order: Order, digest: Uint8Array): Promise<ChunkRange> {
+    this.asked.push(hex(digest))
+    await this.#hold?.promise
+    if (this.refusal !== undefined) throw this.refusal
+    const bytes = this.#chunks.get(hex(digest))
+    if (bytes === undefined) throw new SubnetError('NOT_FOUND', 'not held')
+    return { sizeBytes: bytes.length, bytes: this.lies ? bytes.map((byte) => byte ^ 1) : bytes, proof: [] }
+  }
+
+  async served(): Promise<void> {}
+}
+
+export class RetrievePeers {
+  readonly clock = new FakeClock()
+  readonly mesh = new PeerMesh()
+  readonly miners: readonly ScriptedHolder[]
+  readonly holders: readonly Holder[]
+  /** The reader's. */
+  readonly components: { readonly sessions: ReturnType<PeerMesh['join']>; readonly clock: FakeClock }
+
+  constructor(miners: number) {
+    const { clock, mesh } = this
+    const authority = { block: 1, isRegistered: () => true, isValidator: () => true }
+    this.miners = Array.from({ length: miners }, (_, number) => {
+      const handler = new ScriptedHolder()
+      const key = testHotkey(number).signer.publicKey
+      const sessions = mesh.join({ peerId: `peer ${number}`, role: 'miner', key })
+      serveRetrieve({ sessions, clock, authority, handler }, { domain: TEST_DOMAIN, miner: key })
+      return handler
+    })
+    this.holders = this.miners.map((_, number) => holderAt(number))
+    this.components = { sessions: mesh.join({ peerId: 'reader', role: 'client', key: READER_KEY }), clock }
+  }
+
+  holder(number: number): Holder {
+    const holder = this.holders[number]
+    if (holder === undefined) throw new RangeError('there is no such miner')
+    return holder
+  }
+
+  miner(number: number): ScriptedHolder {
+    const miner = this.miners[number]
+    if (miner === undefined) throw new RangeError('there is no such miner')
+    return miner
+  }
+}
+
+function holderAt(number: number): Holder {
+  const hotkey = testHotkey(number).signer.publicKey
+  const order = signOrder(testHotkey(1_000).signer, TEST_DOMAIN, {
+    verb: 'get',
+    client: READER_KEY,
+    miner: hotkey,
+    maxBytes: 2 ** 40,
+    serial: testId(16, number),
+    expiresBlock: 1_000,
+    leaseEndBlock: 1_000,
+  })
+  return { hotkey, peerId: `peer ${number}`, address: '/ip4/127.0.0.1/tcp/1', order }
+}

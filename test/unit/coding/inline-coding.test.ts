@@ -1,0 +1,4 @@
+import { inlineCoding } from '../../../src/coding/inline-coding.js'
+import { codingPoolConformance } from '../../conformance/coding-pool.js'
+
+codingPoolConformance('inline', () => inlineCoding)

@@ -1,0 +1,253 @@
+import assert from 'node:assert/strict'
+import { decodeMessage } from '../../../../protocols/common/schema.js'
+import { checkLeaseHeld, countersignLease, keptLeaseSchema } from '../../../../protocols/lease/lease.js'
+import type { LeaseEntry } from '../../../../protocols/lease/lease.js'
+import { type Order, signOrder } from '../../../../protocols/order/order.js'
+import type { LeaseRequest } from '../../../../protocols/store/server.js'
+import type { ErrorCode } from '../../../../src/base/errors.js'
+import { isSubnetError, SubnetError } from '../../../../src/base/errors.js'
+import { cryptoReady } from '../../../../src/crypto/keys.js'
+import type { KeeperMessage } from '../../../../src/roles/miner/keeper.js'
+import { StoreService } from '../../../../src/roles/miner/store-service.js'
+import { createMemoryShard } from '../../../../src/shard/memory-shard.js'
+import type { NewChunk, Shard } from '../../../../src/shard/shard.js'
+import { testHotkey } from '../../../kit/chain-keys.js'
+import { MemoryPartition } from '../../../kit/memory-partition.js'
+import { RecordingRef } from '../../../kit/recording-context.js'
+import { testChunk, testId } from '../../../kit/test-chunk.js'
+import { TEST_DOMAIN } from '../../../kit/test-subnet.js'
+
+const coded = (code: ErrorCode) => (error: unknown) => isSubnetError(error, code)
+
+const OBJECT = testId(32, 1)
+const TICKET = { validator: 'v', orderKey: 'k', sizeBytes: 1 }
+
+function setUp(shard: Shard = createMemoryShard()) {
+  const [miner, validator, other] = [1, 2, 3].map((number) => testHotkey(number).signer) as [
+    ReturnType<typeof testHotkey>['signer'],
+    ReturnType<typeof testHotkey>['signer'],
+    ReturnType<typeof testHotkey>['signer'],
+  ]
+  const partition = new MemoryPartition()
+  partition.put(testHotkey(2).address, shard)
+  const keeper = new RecordingRef<KeeperMessage>()
+  const head = { block: 10 }
+  const service = new StoreService({ keeper, shards: partition, signer: miner, head }, TEST_DOMAIN)
+  const order: Order = signOrder(validator, TEST_DOMAIN, {
+    verb: 'put',
+    client: testId(32, 9),
+    miner: miner.publicKey,
+    maxBytes: 10_000,
+    serial: testId(16, 1),
+    expiresBlock: 60,
+    leaseEndBlock: 500,
+  })
+  return { miner, validator, other, partition, keeper, head, service, order, shard }
+}
+
+function entryOf(chunk: NewChunk, index = 0): LeaseEntry {
+  return [chunk.digest, chunk.auditRoot, chunk.sizeBytes, 0, index]
+}
+
+function request(entries: readonly LeaseEntry[], fields: Partial<LeaseRequest> = {}): LeaseRequest {
+  return { object: OBJECT, entries, endBlock: 500, ...fields }
+}
+
+describe('StoreService: bodies', () => {
+  before(cryptoReady)
+
+  it('keeps a chunk until the order ends, charges the order and settles with its size', async () => {
+    const { service, order, keeper, shard } = setUp()
+    await shard.start()
+    const reserving = service.reserve(order, 300)
+    assert.deepEqual(keeper.asked[0]?.fields, {
+      order: {
+        serial: Buffer.from(order.serial).toString('hex'),
+        validator: testHotkey(2).address,
+        maxBytes: 10_000,
+      },
+      sizeBytes: 300,
+    })
+    keeper.asked[0]?.answer(TICKET)
+    const chunk = testChunk(1, 300)
+    assert.equal(await (await reserving).keep(chunk), 'stored')
+    assert.equal((await shard.describe(chunk.digest))?.expiresBlock, 60)
+    assert.equal(await shard.orderUse(order.serial), 300)
+    assert.deepEqual(keeper.sent, [{ type: 'settle', ticket: TICKET, usedBytes: 300 }])
+  })
+
+  it('gives the reservation back when the shard refuses', async () => {
+    const { service, order, keeper, shard } = setUp(createMemoryShard({ capacityBytes: 100 }))
+    await shard.start()
+    const reserving = service.reserve(order, 300)
+    keeper.asked[0]?.answer(TICKET)
+    await assert.rejects((await reserving).keep(testChunk(1, 300)), coded('NO_SPACE'))
+    assert.deepEqual(keeper.sent, [{ type: 'settle', ticket: TICKET, usedBytes: 0 }])
+  })
+
+  it('gives the reservation back when the body did not come', async () => {
+    const { service, order, keeper } = setUp()
+    const reserving = service.reserve(order, 300)
+    keeper.asked[0]?.answer(TICKET)
+    ;(await reserving).release()
+    assert.deepEqual(keeper.sent, [{ type: 'settle', ticket: TICKET, usedBytes: 0 }])
+  })
+
+  it('passes on what the keeper refuses with', async () => {
+    const { service, order, keeper } = setUp()
+    const reserving = service.reserve(order, 300)
+    keeper.asked[0]?.refuse(new SubnetError('BUSY', 'later'))
+    await assert.rejects(reserving, coded('BUSY'))
+  })
+
+  it('does not ask the keeper for a validator without a shard', async () => {
+    const { service, order, keeper, other } = setUp()
+    await assert.rejects(service.reserve({ ...order, validator: other.publicKey }, 1), coded('NO_SPACE'))
+    assert.deepEqual(keeper.asked, [])
+  })
+})
+
+describe('StoreService: leases', () => {
+  before(cryptoReady)
+
+  it('signs for what it holds from its head on, keeps the lease and the chunks until it ends', async () => {
+    const { service, order, shard, miner } = setUp()
+    await shard.start()
+    const chunks = [testChunk(1, 300), testChunk(2, 5_000)]
+    for (const chunk of chunks) await shard.put(chunk)
+    const signed = await service.lease(order, request(chunks.map(entryOf)))
+    checkLeaseHeld(signed, TEST_DOMAIN)
+    assert.deepEqual(signed.lease, {
+      object: OBJECT,
+      validator: order.validator,
+      miner: miner.publicKey,
+      entries: chunks.map(entryOf),
+      startBlock: 10,
+      endBlock: 500,
+    })
+    const bytes = await shard.lease(OBJECT)
+    assert.ok(bytes)
+    assert.deepEqual(decodeMessage(keptLeaseSchema, bytes, 'lease'), signed)
+    for (const { digest } of chunks) assert.equal((await shard.describe(digest))?.expiresBlock, 500)
+  })
+
+  it('refuses for a chunk that is not held, and names it', async () => {
+    const { service, order, shard } = setUp()
+    await shard.start()
+    const [held, missing] = [testChunk(1, 300), testChunk(2, 300)]
+    await shard.put(held)
+    const leasing = service.lease(order, request([entryOf(held), entryOf(missing)]))
+    const name = Buffer.from(missing.digest).toString('hex')
+    await assert.rejects(leasing, (error) => isSubnetError(error, 'NOT_FOUND') && error.message.includes(name))
+    assert.equal(await shard.lease(OBJECT), undefined)
+  })
+
+  it('refuses for a chunk of another size or another tree', async () => {
+    const { service, order, shard } = setUp()
+    await shard.start()
+    const chunk = testChunk(1, 300)
+    await shard.put(chunk)
+    const [digest, auditRoot] = [chunk.digest, chunk.auditRoot]
+    await assert.rejects(service.lease(order, request([[digest, auditRoot, 299, 0, 0]])), coded('MISMATCH'))
+    await assert.rejects(service.lease(order, request([[digest, digest, 300, 0, 0]])), coded('MISMATCH'))
+  })
+
+  it('refuses an end beyond the order, and takes one at it', async () => {
+    const { service, order, shard } = setUp()
+    await shard.start()
+    const chunk = testChunk(1, 300)
+    await shard.put(chunk)
+    await assert.rejects(service.lease(order, request([entryOf(chunk)], { endBlock: 501 })), coded('REFUSED'))
+    await service.lease(order, request([entryOf(chunk)], { endBlock: 500 }))
+  })
+
+  it('replaces a lease that does not count yet', async () => {
+    const { service, order, shard } = setUp()
+    await shard.start()
+    const chunks = [testChunk(1, 300), testChunk(2, 300)] as const
+    for (const chunk of chunks) await shard.put(chunk)
+    await service.lease(order, request([entryOf(chunks[0])]))
+    const second = await service.lease(order, request([entryOf(chunks[1])]))
+    assert.deepEqual(decodeMessage(keptLeaseSchema, (await shard.lease(OBJECT)) ?? OBJECT, 'lease'), second)
+  })
+
+  it('does not let another lease take the place of one that counts, until that has ended', async () => {
+    const { service, order, shard, validator, head } = setUp()
+    await shard.start()
+    const chunks = [testChunk(1, 300), testChunk(2, 300)] as const
+    for (const chunk of chunks) await shard.put(chunk)
+    const first = await service.lease(order, request([entryOf(chunks[0])]))
+    await service.confirm(validator.publicKey, OBJECT, countersignLease(validator, TEST_DOMAIN, first.lease))
+    const other = request([entryOf(chunks[1])])
+    await assert.rejects(service.lease(order, other), coded('REFUSED'))
+    assert.deepEqual(await service.lease(order, request([entryOf(chunks[0])])), first, 'asked for again')
+    head.block = 500
+    await service.lease(order, other)
+  })
+})
+
+describe('StoreService: countersignatures', () => {
+  before(cryptoReady)
+
+  async function leased() {
+    const set = setUp()
+    await set.shard.start()
+    const chunk = testChunk(1, 300)
+    await set.shard.put(chunk)
+    const { lease } = await set.service.lease(set.order, request([entryOf(chunk)]))
+    const countersignature = countersignLease(set.validator, TEST_DOMAIN, lease)
+    const kept = async () =>
+      decodeMessage(keptLeaseSchema, (await set.shard.lease(OBJECT)) ?? new Uint8Array(0), 'lease')
+    return { ...set, lease, countersignature, kept }
+  }
+
+  it('keeps one that verifies', async () => {
+    const { service, validator, countersignature, kept } = await leased()
+    await service.confirm(validator.publicKey, OBJECT, countersignature)
+    assert.deepEqual((await kept()).validatorSignature, countersignature)
+  })
+
+  it('is idempotent: the first one stays', async () => {
+    const { service, validator, countersignature, kept, lease } = await leased()
+    await service.confirm(validator.publicKey, OBJECT, countersignature)
+    await service.confirm(validator.publicKey, OBJECT, countersignLease(validator, TEST_DOMAIN, lease))
+    assert.deepEqual((await kept()).validatorSignature, countersignature)
+  })
+
+  it('refuses a forged one, of another key, chain or lease', async () => {
+    const { service, validator, other, kept, lease } = await leased()
+    const forged = [
+      countersignLease(other, TEST_DOMAIN, lease),
+      countersignLease(validator, { ...TEST_DOMAIN, netuid: 2 }, lease),
+      countersignLease(validator, TEST_DOMAIN, { ...lease, endBlock: 499 }),
+    ]
+    for (const signature of forged) {
+      await assert.rejects(service.confirm(validator.publicKey, OBJECT, signature), coded('BAD_SIGNATURE'))
+    }
+    assert.equal((await kept()).validatorSignature, undefined)
+  })
+
+  it('does not know an object it has no lease for', async () => {
+    const { service, validator, countersignature } = await leased()
+    await assert.rejects(
+      service.confirm(validator.publicKey, testId(32, 2), countersignature),
+      coded('NOT_FOUND'),
+    )
+  })
+
+  it('does not find the lease of one validator for another, with or without a shard', async () => {
+    const { service, other, partition, lease, kept } = await leased()
+    const signature = countersignLease(other, TEST_DOMAIN, lease)
+    await assert.rejects(service.confirm(other.publicKey, OBJECT, signature), coded('NO_SPACE'))
+    await partition.open(testHotkey(3).address)
+    await assert.rejects(service.confirm(other.publicKey, OBJECT, signature), coded('NOT_FOUND'))
+    assert.equal((await kept()).validatorSignature, undefined)
+  })
+
+  it('refuses a validator that is not the one of the lease it would find', async () => {
+    const { service, other, partition, shard, lease } = await leased()
+    partition.put(testHotkey(3).address, shard)
+    const signature = countersignLease(other, TEST_DOMAIN, lease)
+    await assert.rejects(service.confirm(other.publicKey, OBJECT, signature), coded('REFUSED'))
+  })
+})

@@ -1,0 +1,194 @@
+import assert from 'node:assert/strict'
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { serveCapacity } from '../../../../protocols/capacity/server.js'
+import { checkLeaseCounted, type SignedLease } from '../../../../protocols/lease/lease.js'
+import { serveLeases } from '../../../../protocols/lease/server.js'
+import { OrderClient } from '../../../../protocols/order/client.js'
+import { ActorSystem } from '../../../../src/actor/system.js'
+import { SubnetError } from '../../../../src/base/errors.js'
+import { silentLogger } from '../../../../src/base/log.js'
+import { seededRandom } from '../../../../src/base/random.js'
+import { GIB } from '../../../../src/base/units.js'
+import { cryptoReady, ed25519Signer } from '../../../../src/crypto/keys.js'
+import { maskRootOf } from '../../../../src/redundancy/mask.js'
+import { Validator } from '../../../../src/roles/validator/validator.js'
+import { testHotkey } from '../../../kit/chain-keys.js'
+import { FakeClock } from '../../../kit/fake-clock.js'
+import { PeerMesh } from '../../../kit/peer-mesh.js'
+import { tempDir } from '../../../kit/temp-dir.js'
+import { peerOf, TEST_DOMAIN, TestSubnet } from '../../../kit/test-subnet.js'
+import { spreadOver, testLease, testObject } from '../../../kit/test-object.js'
+import { until } from '../../../kit/until.js'
+
+const MINERS = 4
+const VALIDATOR = MINERS
+const VISIT_MS = 10_000
+
+/** A miner that answers visits and keeps what it is handed. */
+class VisitedMiner {
+  visits = 0
+  readonly confirmed: Uint8Array[] = []
+  refusal: Error | undefined
+}
+
+async function start(path: string) {
+  const [clock, subnet, mesh] = [new FakeClock(), new TestSubnet(), new PeerMesh()]
+  const miners = Array.from({ length: MINERS }, (_, number) => {
+    const miner = new VisitedMiner()
+    const key = testHotkey(number).signer.publicKey
+    const sessions = mesh.join({ peerId: peerOf(number).peerId, role: 'miner', key })
+    const capacity = async () => {
+      miner.visits += 1
+      return { budgetBytes: GIB, heldBytes: 0, heldChunks: 0, freeBytes: GIB }
+    }
+    const confirm = async (_validator: Uint8Array, _object: Uint8Array, signature: Uint8Array) => {
+      if (miner.refusal !== undefined) throw miner.refusal
+      miner.confirmed.push(signature)
+    }
+    serveCapacity({ sessions, clock, handler: { capacity } })
+    serveLeases({ sessions, clock, handler: { confirm } })
+    return miner
+  })
+  const neurons = [0, 1, 2, 3].map((number) => ({ key: testHotkey(number) }))
+  const all = [...neurons, { key: testHotkey(VALIDATOR), validatorPermit: true }]
+  await subnet.set(all, 7)
+  const actors = new ActorSystem({ clock, log: silentLogger }, { onFailure: (reason) => assert.fail(reason) })
+  const { signer } = testHotkey(VALIDATOR)
+  const peerId = peerOf(VALIDATOR).peerId
+  const sessions = mesh.join({ peerId, role: 'validator', key: signer.publicKey })
+  const { view, chain } = subnet
+  const authority = {
+    get block() {
+      return view.block
+    },
+    isRegistered: () => true,
+    isValidator: () => true,
+  }
+  const random = seededRandom('validator')
+  const logger = silentLogger
+  const components = { sessions, clock, actors, chain, view, authority, signer, random, logger }
+  const validator = new Validator(components, { domain: TEST_DOMAIN, path, visitIntervalMs: VISIT_MS })
+  const clientKey = ed25519Signer(new Uint8Array(32).fill(9))
+  const clientSessions = mesh.join({ peerId: 'client', role: 'client', key: clientKey.publicKey })
+  const orders = new OrderClient({ sessions: clientSessions, clock, authority, random, signer: clientKey }, TEST_DOMAIN)
+  const peer = { peerId, addresses: [], hotkey: signer.publicKey }
+  return {
+    clock,
+    subnet,
+    miners,
+    validator,
+    /** A new block with the same members. */
+    block: (number: number) => subnet.set(all, number),
+    place: () => orders.place(peer, { profile: 'copies', put: new Uint8Array(16), leaseBlocks: 10 }),
+    /** Commits an object that the four miners hold. */
+    async commit(): Promise<SignedLease[]> {
+      const object = testObject('copies', 1_000)
+      const terms = { object: object.address, validator: signer.publicKey }
+      const leases = spreadOver(object, MINERS).map((own, number) => testLease(testHotkey(number).signer, own, terms))
+      const body = { object: object.address, profile: object.profile, maskRoot: maskRootOf(object.objectKey) }
+      await orders.commit(peer, body, { nodes: object.nodes, leases })
+      return leases
+    },
+    live: async () => (await validator.miners()).length,
+    [Symbol.asyncDispose]: async () => {
+      await actors.stop()
+      await validator.stop()
+    },
+  }
+}
+
+const heard = (what: () => Promise<boolean>, title: string) => until(what, { deadlineMs: 2_000, title })
+
+describe('Validator', () => {
+  before(cryptoReady)
+
+  it('visits the miners and not itself or other validators, and knows who answered', async () => {
+    await using directory = await tempDir()
+    await using node = await start(directory.path)
+    await node.validator.start()
+    await node.clock.advance(1)
+    await heard(async () => (await node.live()) === MINERS, 'all miners answer')
+  })
+
+  it('hands a countersignature over soon after the commit, once', async () => {
+    await using directory = await tempDir()
+    await using node = await start(directory.path)
+    await node.validator.start()
+    const [lease] = await node.commit()
+    assert.ok(lease)
+    await node.clock.advance(1)
+    await heard(async () => node.miners.every(({ confirmed }) => confirmed.length === 1), 'all are told')
+    checkLeaseCounted(lease.lease, node.miners[0]?.confirmed[0] ?? new Uint8Array(0), TEST_DOMAIN)
+    const [first] = node.miners
+    const visits = first?.visits ?? 0
+    await heard(async () => {
+      await node.clock.advance(VISIT_MS)
+      return (first?.visits ?? 0) > visits + 1
+    }, 'two more visits')
+    assert.equal(first?.confirmed.length, 1)
+  })
+
+  it('keeps handing it over to a miner that cannot take it now, which lives for all that', async () => {
+    await using directory = await tempDir()
+    await using node = await start(directory.path)
+    const [first] = node.miners
+    assert.ok(first)
+    first.refusal = new SubnetError('BUSY', 'later')
+    await node.validator.start()
+    await node.commit()
+    await node.clock.advance(1)
+    await heard(async () => (await node.live()) === MINERS, 'all miners answer')
+    first.refusal = undefined
+    await heard(async () => {
+      await node.clock.advance(VISIT_MS)
+      return first.confirmed.length === 1
+    }, 'it is told at a later visit')
+  })
+
+  for (const code of ['NOT_FOUND', 'BAD_SIGNATURE'] as const) {
+    it(`does not ask a miner again whose answer is ${code}: it has no such lease`, async () => {
+      await using directory = await tempDir()
+      await using node = await start(directory.path)
+      const [first] = node.miners
+      assert.ok(first)
+      first.refusal = new SubnetError(code, 'no')
+      await node.validator.start()
+      await node.commit()
+      await node.clock.advance(1)
+      await heard(async () => (await node.live()) === MINERS, 'all miners answer')
+      first.refusal = undefined
+      const { visits } = first
+      await heard(async () => {
+        await node.clock.advance(VISIT_MS)
+        return first.visits > visits + 1
+      }, 'two more visits')
+      assert.deepEqual(first.confirmed, [])
+    })
+  }
+
+  it('takes one beacon per epoch, asked of the chain once', async () => {
+    await using directory = await tempDir()
+    await using node = await start(directory.path)
+    await node.validator.start()
+    await node.clock.advance(1)
+    await heard(async () => (await node.live()) === MINERS, 'all miners answer')
+    const { seed } = await node.place()
+    await node.block(9)
+    assert.deepEqual((await node.place()).seed, seed)
+    await node.block(10)
+    assert.notDeepEqual((await node.place()).seed, seed)
+    assert.deepEqual(node.subnet.beaconsAsked, [0, 10])
+  })
+
+  it('leaves nothing behind when its ledger does not open', async () => {
+    await using directory = await tempDir()
+    await writeFile(join(directory.path, 'objects'), 'not a directory')
+    await using node = await start(directory.path)
+    await assert.rejects(node.validator.start())
+    await node.validator.stop()
+    await node.block(8)
+    await node.clock.advance(VISIT_MS)
+    assert.ok(node.miners.every(({ visits }) => visits === 0))
+  })
+})

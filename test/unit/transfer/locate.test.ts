@@ -1,0 +1,165 @@
+import assert from 'node:assert/strict'
+import type { KnownPeer } from '../../../protocols/hello/sessions.js'
+import type { OrderClient } from '../../../protocols/order/client.js'
+import {
+  type Holder,
+  LOCATE_SEGMENTS_MAX,
+  type LocateBody,
+  type Located,
+} from '../../../protocols/order/messages.js'
+import { type AbortOptions, raceAbort } from '../../../src/base/abort.js'
+import type { ErrorCode } from '../../../src/base/errors.js'
+import { isSubnetError, SubnetError } from '../../../src/base/errors.js'
+import { Locator } from '../../../src/transfer/locate.js'
+import { FakeClock, turn } from '../../kit/fake-clock.js'
+import { testId } from '../../kit/test-chunk.js'
+
+const coded = (code: ErrorCode) => (error: unknown) => isSubnetError(error, code)
+const OBJECT = testId(32, 1)
+/** The object of the tests: two full pages and one segment, two chunks each. */
+const SEGMENTS = 2 * LOCATE_SEGMENTS_MAX + 1
+
+/** How a validator takes the question. */
+type Manner = 'knows' | 'does not know' | 'gone' | 'silent'
+
+function holder(number: number): Holder {
+  return { hotkey: testId(32, number), peerId: `miner ${number}`, address: '/ip4/127.0.0.1/tcp/1' } as Holder
+}
+
+class FakeOrders {
+  readonly asked: [validator: string, firstSegment: number][] = []
+  readonly manners: Manner[]
+
+  constructor(manners: Manner[]) {
+    this.manners = manners
+  }
+
+  async locate(validator: KnownPeer, body: LocateBody, options: AbortOptions): Promise<Located> {
+    this.asked.push([validator.peerId, body.firstSegment])
+    assert.deepEqual([body.object, body.segments], [OBJECT, LOCATE_SEGMENTS_MAX])
+    const manner = this.manners[Number(validator.peerId)]
+    if (manner === 'silent') await raceAbort(new Promise(() => undefined), options.signal)
+    if (manner === 'gone') throw new SubnetError('DISCONNECTED', 'gone')
+    if (manner === 'does not know') throw new SubnetError('NOT_FOUND', 'unknown')
+    const count = Math.max(0, Math.min(LOCATE_SEGMENTS_MAX, SEGMENTS - body.firstSegment))
+    return {
+      type: 'located',
+      holders: [holder(0), holder(1), holder(2)],
+      nodes: [[0, 1], [2]],
+      segments: Array.from({ length: count }, (_, i) => [[(body.firstSegment + i) % 3], [1, 2]]),
+    }
+  }
+
+  /** The validators asked so far, in turn. */
+  get names(): string {
+    return this.asked.map(([name]) => name).join('')
+  }
+}
+
+function setUp(...manners: Manner[]) {
+  const clock = new FakeClock()
+  const orders = new FakeOrders(manners)
+  const validators = manners.map((_, index) => ({ peerId: `${index}`, addresses: [], hotkey: OBJECT }))
+  const locator = new Locator({ orders: orders as unknown as OrderClient, clock }, OBJECT, validators)
+  return { clock, orders, locator }
+}
+
+describe('Locator', () => {
+  it('names the holders of nodes and of each chunk of a segment', async () => {
+    const { locator } = setUp('knows')
+    assert.deepEqual(await locator.node(0), [holder(0), holder(1)])
+    assert.deepEqual(await locator.node(1), [holder(2)])
+    assert.deepEqual(await locator.node(2), [], 'a node nobody leased')
+    assert.deepEqual(await locator.segment(4), [[holder(1)], [holder(1), holder(2)]])
+  })
+
+  it('asks once for a page, of the first five validators at once', async () => {
+    const { orders, locator } = setUp('silent', 'does not know', 'silent', 'gone', 'knows', 'knows')
+    await Promise.all([locator.node(0), locator.segment(0), locator.segment(LOCATE_SEGMENTS_MAX - 1)])
+    assert.equal(orders.names, '01234')
+  })
+
+  it('goes on to the next five only when the first ones do not know it or do not answer', async () => {
+    const none: Manner[] = ['does not know', 'gone', 'does not know', 'gone', 'gone']
+    const { orders, locator } = setUp(...none, 'does not know', 'knows')
+    await locator.node(0)
+    assert.equal(orders.names, '0123456')
+  })
+
+  it('gives silent validators ten seconds', async () => {
+    const { clock, orders, locator } = setUp(...new Array<Manner>(5).fill('silent'), 'knows')
+    const node = locator.node(0)
+    await clock.advance(9_999)
+    assert.equal(orders.names, '01234')
+    await clock.advance(1)
+    assert.equal((await node).length, 2)
+    assert.equal(clock.pendingTimers, 0)
+  })
+
+  it('asks only the validator that knew for the next pages, with their first segment', async () => {
+    const { orders, locator } = setUp('does not know', 'knows', 'does not know')
+    await locator.node(0)
+    await locator.segment(LOCATE_SEGMENTS_MAX)
+    await locator.segment(SEGMENTS - 1)
+    assert.deepEqual(orders.asked.slice(3), [
+      ['1', LOCATE_SEGMENTS_MAX],
+      ['1', 2 * LOCATE_SEGMENTS_MAX],
+    ])
+  })
+
+  it('asks all again when the one that knew is gone', async () => {
+    const { orders, locator } = setUp('knows', 'does not know')
+    await locator.node(0)
+    orders.manners.splice(0, 2, 'gone', 'knows')
+    const [[first]] = (await locator.segment(LOCATE_SEGMENTS_MAX)) as [[Holder]]
+    assert.equal(first.peerId, `miner ${LOCATE_SEGMENTS_MAX % 3}`)
+    assert.equal(orders.names, '01' + '001')
+    await locator.segment(2 * LOCATE_SEGMENTS_MAX)
+    assert.equal(orders.names, '01' + '001' + '1', 'and stays with the new one')
+  })
+
+  it('is NOT_FOUND when every validator answers that it does not know', async () => {
+    const { locator } = setUp(...new Array<Manner>(7).fill('does not know'))
+    await assert.rejects(
+      locator.node(0),
+      (error) => isSubnetError(error, 'NOT_FOUND') && error.message === 'none of 7 validators knows this object',
+    )
+  })
+
+  it('is DISCONNECTED when one that did not answer might know', async () => {
+    const { locator } = setUp('does not know', 'gone', 'does not know')
+    await assert.rejects(
+      locator.node(0),
+      (error) =>
+        isSubnetError(error, 'DISCONNECTED') &&
+        error.message === '2 validators do not know this object, 1 did not answer' &&
+        isSubnetError(error.cause, 'DISCONNECTED'),
+    )
+  })
+
+  it('is TOO_FEW_PEERS when there is nobody to ask', async () => {
+    await assert.rejects(setUp().locator.node(0), coded('TOO_FEW_PEERS'))
+  })
+
+  it('does not know a segment beyond the end', async () => {
+    await assert.rejects(setUp('knows').locator.segment(SEGMENTS), coded('NOT_FOUND'))
+  })
+
+  it('asks again after a failure', async () => {
+    const { orders, locator } = setUp('gone')
+    await assert.rejects(locator.node(0), coded('DISCONNECTED'))
+    orders.manners[0] = 'knows'
+    assert.equal((await locator.node(0)).length, 2)
+  })
+
+  it('ends with the reason of an abort', async () => {
+    const { clock, locator } = setUp('silent', 'silent')
+    const stop = new AbortController()
+    const node = locator.node(0, { signal: stop.signal })
+    node.catch(() => undefined)
+    await turn()
+    stop.abort(new Error('changed my mind'))
+    await assert.rejects(node, /changed my mind/)
+    assert.equal(clock.pendingTimers, 0)
+  })
+})

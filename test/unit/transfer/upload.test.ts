@@ -1,0 +1,268 @@
+import assert from 'node:assert/strict'
+import type { OrderClient } from '../../../protocols/order/client.js'
+import type { CommitBody, Committed, PlaceBody, Placed } from '../../../protocols/order/messages.js'
+import type { SignedLease } from '../../../protocols/lease/lease.js'
+import type { ErrorCode } from '../../../src/base/errors.js'
+import { isSubnetError, SubnetError } from '../../../src/base/errors.js'
+import { KIB } from '../../../src/base/units.js'
+import { inlineCoding } from '../../../src/coding/inline-coding.js'
+import { cryptoReady } from '../../../src/crypto/keys.js'
+import { VerifiedSpan } from '../../../src/redundancy/chunk.js'
+import { segmentAt, segmentSize } from '../../../src/redundancy/layout.js'
+import { openInline, parseManifestRoot } from '../../../src/redundancy/manifest.js'
+import { PROFILES } from '../../../src/redundancy/profiles.js'
+import { decodeSegment } from '../../../src/redundancy/segment.js'
+import { type CheckedCommit, checkCommit } from '../../../src/roles/validator/commit-check.js'
+import { type UploadOptions, type UploadProgress, type UploadReport, upload } from '../../../src/transfer/upload.js'
+import { testHotkey } from '../../kit/chain-keys.js'
+import { turn } from '../../kit/fake-clock.js'
+import { type ScriptedMiner, STORE_VALIDATOR, StorePeers } from '../../kit/store-peers.js'
+import { testId } from '../../kit/test-chunk.js'
+import { TEST_DOMAIN } from '../../kit/test-subnet.js'
+
+const coded = (code: ErrorCode) => (error: unknown) => isSubnetError(error, code)
+const objectKey = testId(32, 5)
+/** Any 1 of 4 chunks, all four of which must be kept; so must four copies of the manifest. */
+const COPIES = PROFILES.copies
+
+function bytesOf(sizeBytes: number): Uint8Array {
+  return new Uint8Array(sizeBytes).map((_, i) => i % 253)
+}
+
+async function* inPieces(bytes: Uint8Array, pieceBytes = 300_000): AsyncGenerator<Uint8Array> {
+  for (let at = 0; at < bytes.length; at += pieceBytes) yield bytes.subarray(at, at + pieceBytes)
+}
+
+/** A validator that offers all miners, and judges a commit as a real one does. */
+class FakeOrders {
+  readonly placed: PlaceBody[] = []
+  readonly committed: CheckedCommit[] = []
+  nodes: readonly Uint8Array[] = []
+  leases: readonly SignedLease[] = []
+  refusal: Error | undefined
+  readonly #peers: StorePeers
+
+  constructor(peers: StorePeers) {
+    this.#peers = peers
+  }
+
+  async place(_validator: unknown, body: PlaceBody): Promise<Placed> {
+    this.placed.push(body)
+    if (this.refusal !== undefined) throw this.refusal
+    const candidates = [...this.#peers.candidates]
+    return { type: 'placed', seed: testId(32, 6), candidates, leaseEndBlock: 500, warning: 'a small network' }
+  }
+
+  async commit(
+    _validator: unknown,
+    body: Omit<CommitBody, 'nodes' | 'leases'>,
+    parts: { readonly nodes: readonly Uint8Array[]; readonly leases: readonly SignedLease[] },
+  ): Promise<Committed> {
+    const { nodes, leases } = parts
+    const groups = this.#peers.candidates.map(({ group }, miner) => [testHotkey(miner).address, group] as const)
+    const whole = { ...body, nodes: nodes.map(({ length }) => length), leases: leases.length }
+    const validator = testHotkey(STORE_VALIDATOR).signer.publicKey
+    const check = { domain: TEST_DOMAIN, validator, block: 1, groups: new Map(groups) }
+    const checked = checkCommit({ body: whole, nodes, leases }, check)
+    this.committed.push(checked)
+    this.nodes = nodes
+    this.leases = leases
+    const { weakestReceipts, fullReceipts } = checked
+    return { type: 'committed', countersignatures: [], weakestReceipts, fullReceipts }
+  }
+}
+
+function setUp(miners = 6) {
+  const peers = new StorePeers(miners)
+  const orders = new FakeOrders(peers)
+  const progress: UploadProgress[] = []
+  const put = (source: AsyncIterable<Uint8Array>, options: UploadOptions = {}): Promise<UploadReport> =>
+    upload(
+      source,
+      {
+        domain: TEST_DOMAIN,
+        validator: { peerId: 'validator', addresses: [], hotkey: testHotkey(STORE_VALIDATOR).signer.publicKey },
+        profile: COPIES,
+        objectKey,
+        leaseBlocks: 100,
+        createdUnixSeconds: 1,
+      },
+      { ...peers.components, orders: orders as unknown as OrderClient, coding: inlineCoding },
+      { onProgress: (each) => progress.push(each), ...options },
+    )
+  const kept = () => peers.miners.map((miner) => miner.kept.length)
+  return { peers, orders, put, progress, kept, miner: (number: number) => peers.miners[number] as ScriptedMiner }
+}
+
+/** The plaintext, from what the miners keep alone. */
+function readBack({ peers, orders }: ReturnType<typeof setUp>): Uint8Array {
+  const [root = new Uint8Array(0)] = orders.nodes
+  const manifest = parseManifestRoot(root)
+  if (manifest.content.kind === 'inline') return openInline(manifest, objectKey)
+  assert.ok(manifest.content.kind === 'segments')
+  const bodies = new Map<string, Uint8Array>()
+  for (const chunk of peers.miners.flatMap((miner) => miner.kept)) {
+    bodies.set(Buffer.from(chunk.digest).toString('hex'), Buffer.concat(chunk.body))
+  }
+  const plaintexts = manifest.content.segments.map((entry, index) => {
+    const chunks = entry.chunks.map((reference) => {
+      const body = bodies.get(Buffer.from(reference.digest).toString('hex'))
+      return body && VerifiedSpan.chunk(reference, Uint8Array.from(body))
+    })
+    return decodeSegment({ shape: segmentAt(manifest, index), entry, chunks }, objectKey)
+  })
+  return Uint8Array.from(Buffer.concat(plaintexts))
+}
+
+describe('upload', () => {
+  before(cryptoReady)
+
+  it('sends a small object as copies of its manifest alone', async () => {
+    const set = setUp()
+    const bytes = bytesOf(64 * KIB)
+    const report = await set.put(inPieces(bytes))
+    assert.equal(set.kept().reduce((sum, count) => sum + count, 0), 4)
+    assert.deepEqual([report.segments, report.sizeBytes, report.endBlock], [0, bytes.length, 500])
+    assert.deepEqual([report.weakestReceipts, report.fullReceipts], [4, 4])
+    assert.equal(report.warning, 'a small network')
+    assert.ok(report.holders.every(({ chunks, holdsManifest }) => chunks === 1 && holdsManifest))
+    assert.equal(report.storedBytes, 4 * (set.orders.nodes[0]?.length ?? 0))
+    assert.deepEqual(readBack(set), bytes)
+    assert.deepEqual(set.progress, [])
+  })
+
+  it('stores the empty object', async () => {
+    const set = setUp()
+    assert.equal((await set.put(inPieces(new Uint8Array(0)))).sizeBytes, 0)
+    assert.deepEqual(readBack(set), new Uint8Array(0))
+  })
+
+  it('cuts, spreads and commits a large one, and the miners can give it back', async () => {
+    const set = setUp()
+    const bytes = bytesOf(2 * segmentSize('private', 1) + 70_000)
+    const report = await set.put(inPieces(bytes))
+    assert.deepEqual([report.segments, report.sizeBytes, report.retries], [3, bytes.length, 0])
+    assert.equal(set.kept().reduce((sum, count) => sum + count, 0), 3 * 4 + 4)
+    assert.equal(report.holders.reduce((sum, { chunks }) => sum + chunks, 0), 3 * 4 + 4)
+    assert.equal(report.holders.filter(({ holdsManifest }) => holdsManifest).length, 4)
+    assert.deepEqual(readBack(set), bytes)
+    assert.deepEqual(
+      set.progress.map(({ doneBytes }) => doneBytes).at(-1),
+      bytes.length,
+      'progress ends with the whole object',
+    )
+    const done = set.progress.map(({ doneBytes }) => doneBytes)
+    assert.deepEqual(done, [...done].sort((a, b) => a - b))
+  })
+
+  it('makes a segment of the first byte beyond what lies inline', async () => {
+    const set = setUp()
+    assert.equal((await set.put(inPieces(bytesOf(64 * KIB + 1)))).segments, 1)
+  })
+
+  it('goes on with spares when miners are down', async () => {
+    const set = setUp()
+    set.peers.mesh.set('peer 0', 'down')
+    set.peers.mesh.set('peer 1', 'down')
+    const bytes = bytesOf(3 * segmentSize('private', 1))
+    const report = await set.put(inPieces(bytes))
+    assert.ok(report.retries > 0)
+    assert.equal(report.holders.length, 4)
+    assert.deepEqual(readBack(set), bytes)
+  })
+
+  it('does not count what a miner kept before it went down: it signs nothing any more', async () => {
+    const set = setUp()
+    async function* source() {
+      yield bytesOf(segmentSize('private', 1) + 1)
+      while (set.progress.length === 0) await turn()
+      const holder = set.kept().findIndex((count) => count > 0)
+      set.peers.mesh.set(`peer ${holder}`, 'down')
+      yield bytesOf(100_000)
+    }
+    await assert.rejects(set.put(source()), coded('NOT_DURABLE'))
+    assert.deepEqual(set.orders.committed, [])
+  })
+
+  it('is NOT_DURABLE when too few miners keep a segment, commits nothing and resets its streams', async () => {
+    const set = setUp()
+    for (const number of [0, 1, 2]) set.peers.mesh.set(`peer ${number}`, 'down')
+    await assert.rejects(set.put(inPieces(bytesOf(100_000))), (error) => {
+      assert.ok(isSubnetError(error, 'NOT_DURABLE') && error.retryable)
+      assert.equal(error.message, 'segment 0: 3 miners keep it, 4 are needed')
+      assert.deepEqual(error.data, { kept: 3, quorum: 4 })
+      return isSubnetError(error.cause, 'DISCONNECTED')
+    })
+    assert.deepEqual(set.orders.committed, [])
+  })
+
+  it('is NOT_DURABLE when too few keep the manifest', async () => {
+    const set = setUp(4)
+    set.miner(2).refusals = [new SubnetError('NO_SPACE', 'full')]
+    await assert.rejects(set.put(inPieces(bytesOf(10))), (error) => {
+      return isSubnetError(error, 'NOT_DURABLE') && error.message === 'the manifest: 3 miners keep it, 4 are needed'
+    })
+  })
+
+  it('commits without a miner that does not sign, and leaves the judgement to the validator', async () => {
+    const set = setUp()
+    const [holder] = (await setUp().put(inPieces(bytesOf(10)))).holders
+    const number = Number(holder?.peerId.split(' ')[1])
+    set.miner(number).leaseRefusal = new SubnetError('NOT_FOUND', 'not held')
+    await assert.rejects(set.put(inPieces(bytesOf(10))), coded('NOT_DURABLE'))
+    assert.deepEqual(set.orders.committed, [])
+  })
+
+  it('waits for a miner that is busy', async () => {
+    const set = setUp(4)
+    set.miner(1).refusals = [new SubnetError('BUSY', 'later', { data: { retryAfterMs: 100 } })]
+    const putting = set.put(inPieces(bytesOf(10)))
+    await set.peers.clock.advance(200)
+    assert.equal((await putting).retries, 1)
+  })
+
+  it('reads nothing of the source when it is not placed', async () => {
+    const set = setUp()
+    set.orders.refusal = new SubnetError('TOO_FEW_PEERS', 'no')
+    let read = false
+    async function* source() {
+      read = true
+      yield bytesOf(10)
+    }
+    await assert.rejects(set.put(source()), coded('TOO_FEW_PEERS'))
+    assert.equal(read, false)
+  })
+
+  it("fails with the source's own failure and commits nothing", async () => {
+    const set = setUp()
+    async function* torn() {
+      yield bytesOf(200_000)
+      throw new Error('the pipe broke')
+    }
+    await assert.rejects(set.put(torn()), /the pipe broke/)
+    assert.deepEqual(set.orders.committed, [])
+  })
+
+  it('ends with the reason of an abort, also while the source has nothing to give', async () => {
+    const set = setUp()
+    const stop = new AbortController()
+    async function* stalls() {
+      yield bytesOf(200_000)
+      await new Promise(() => undefined)
+    }
+    const putting = set.put(stalls(), { signal: stop.signal })
+    putting.catch(() => undefined)
+    await turn()
+    stop.abort(new Error('changed my mind'))
+    await assert.rejects(putting, /changed my mind/)
+    assert.deepEqual(set.orders.committed, [])
+  })
+
+  it('tells the validator size and lease only as far as it knows', async () => {
+    const set = setUp()
+    await set.put(inPieces(bytesOf(10)))
+    const [body] = set.orders.placed
+    assert.deepEqual({ ...body, put: undefined }, { profile: 'copies', leaseBlocks: 100, put: undefined })
+    assert.equal(body?.put.length, 16)
+  })
+})
