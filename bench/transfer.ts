@@ -7,6 +7,7 @@ import '../src/base/platform.js'
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { OrderClient } from '../protocols/order/client.js'
@@ -32,7 +33,7 @@ const PAIRS = 5
 const DEPTH = 4
 
 const chunks = Number(process.argv[2] ?? 1024)
-const path = await mkdtemp(join(process.cwd(), '.bench-'))
+const path = await mkdtemp(join(tmpdir(), 'subnet-bench-'))
 const devnet = new Devnet(
   { clock: systemClock, random: systemRandom, logger: silentLogger },
   { path, miners: 1, validators: 1, capacity: `${chunks + 256}MiB`, port: 0 },

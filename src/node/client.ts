@@ -103,9 +103,13 @@ export class SubnetClient implements Startable {
   }
 
   async stop(): Promise<void> {
-    const parts = this.#running?.parts ?? []
+    const [base, serving] = this.#running?.parts ?? []
     this.#running = undefined
-    for (const part of [...parts].reverse()) await part.stop()
+    try {
+      await serving?.stop()
+    } finally {
+      await base?.stop()
+    }
   }
 
   /** put, get, stat. Throws `InvariantError` before `start` has resolved. */

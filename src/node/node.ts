@@ -81,6 +81,7 @@ export interface NodeIdentity {
 
 const REPLAN_INTERVAL_MS = 10 * 60_000
 const VISIT_INTERVAL_MS = 10_000
+const SWEEP_INTERVAL_MS = 60_000
 
 /** A miner or validator. Does nothing before `start`. */
 export function createNode(init: NodeInit, options: NodeOptions = {}): SubnetNode {
@@ -141,8 +142,11 @@ export class SubnetNode implements Startable {
   async stop(): Promise<void> {
     const running = this.#running
     this.#running = undefined
-    await running?.serving.stop()
-    await running?.base.parts.stop()
+    try {
+      await running?.serving.stop()
+    } finally {
+      await running?.base.parts.stop()
+    }
   }
 
   /** Miners that answered this validator lately. Empty for a miner. */
@@ -224,6 +228,7 @@ export class SubnetNode implements Startable {
       threshold: this.#init.threshold ?? DEFAULT_THRESHOLD,
       capacityBytes: this.#init.capacityBytes,
       replanIntervalMs: this.#init.replanIntervalMs ?? REPLAN_INTERVAL_MS,
+      sweepIntervalMs: SWEEP_INTERVAL_MS,
     })
   }
 

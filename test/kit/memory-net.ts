@@ -6,10 +6,16 @@ import { type AbortOptions, raceAbort } from '../../src/base/abort.js'
 import { invariant, SubnetError } from '../../src/base/errors.js'
 import type { Duplex } from '../../src/net/duplex.js'
 import type { Net, PeerAddress, ProtocolLimits, StreamHandler } from '../../src/net/net.js'
-import { duplexPair } from './duplex-pair.js'
+import { type DuplexPairInit, duplexPair } from './duplex-pair.js'
 
 export class MemoryNetwork {
   readonly #nets = new Map<string, MemoryNet>()
+  /** How its streams are: buffered, cut into small reads. */
+  readonly streams: DuplexPairInit
+
+  constructor(streams: DuplexPairInit = {}) {
+    this.streams = streams
+  }
 
   join(peerId: string): MemoryNet {
     invariant(!this.#nets.has(peerId), `${peerId} joins once`)
@@ -109,7 +115,7 @@ export class MemoryNet implements Net {
     const entry = other.#protocols.get(protocol)
     if (entry === undefined) throw new SubnetError('REFUSED', `${peer.peerId} does not serve ${protocol}`)
     await raceAbort(this.onOpen(protocol), options.signal)
-    const [near, far] = duplexPair({ peers: [this.peerId, other.peerId] })
+    const [near, far] = duplexPair({ ...this.#network.streams, peers: [this.peerId, other.peerId] })
     this.#track(other.peerId, near)
     other.#track(this.peerId, far)
     other.#accept(far, protocol, entry)

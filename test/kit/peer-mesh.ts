@@ -2,9 +2,10 @@
  * Greeted peers in memory: what one opens, the other serves over a pair of duplexes, with the role and key it joined
  * with. Stands for `Sessions` and the network beneath it; `hello` itself is not played.
  */
+
+import { sameKey } from '../../protocols/common/signed.js'
 import type { Role } from '../../protocols/hello/messages.js'
 import type { KnownPeer, Session, SessionHandler, Sessions } from '../../protocols/hello/sessions.js'
-import { sameKey } from '../../protocols/common/signed.js'
 import { type AbortOptions, raceAbort } from '../../src/base/abort.js'
 import { SubnetError } from '../../src/base/errors.js'
 import type { Duplex } from '../../src/net/duplex.js'

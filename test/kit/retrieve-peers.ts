@@ -58,7 +58,7 @@ export class RetrievePeers {
   /** The reader's. */
   readonly components: { readonly sessions: ReturnType<PeerMesh['join']>; readonly clock: FakeClock }
 
-  constructor(miners: number) {
+  constructor(miners: number, readerKey = READER_KEY) {
     const { clock, mesh } = this
     const authority = { block: 1, isRegistered: () => true, isValidator: () => true }
     this.miners = Array.from({ length: miners }, (_, number) => {
@@ -68,8 +68,8 @@ export class RetrievePeers {
       serveRetrieve({ sessions, clock, authority, handler }, { domain: TEST_DOMAIN, miner: key })
       return handler
     })
-    this.holders = this.miners.map((_, number) => holderAt(number))
-    this.components = { sessions: mesh.join({ peerId: 'reader', role: 'client', key: READER_KEY }), clock }
+    this.holders = this.miners.map((_, number) => holderAt(number, readerKey))
+    this.components = { sessions: mesh.join({ peerId: 'reader', role: 'client', key: readerKey }), clock }
   }
 
   holder(number: number): Holder {
@@ -85,11 +85,11 @@ export class RetrievePeers {
   }
 }
 
-function holderAt(number: number): Holder {
+function holderAt(number: number, readerKey: Uint8Array): Holder {
   const hotkey = testHotkey(number).signer.publicKey
   const order = signOrder(testHotkey(1_000).signer, TEST_DOMAIN, {
     verb: 'get',
-    client: READER_KEY,
+    client: readerKey,
     miner: hotkey,
     maxBytes: 2 ** 40,
     serial: testId(16, number),

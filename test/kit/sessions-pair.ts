@@ -12,6 +12,7 @@ import type { LogFields, Logger } from '../../src/base/log.js'
 import { sha256 } from '../../src/crypto/hash.js'
 import { ed25519Signer, type Signer, sr25519Signer } from '../../src/crypto/keys.js'
 import type { Duplex } from '../../src/net/duplex.js'
+import type { DuplexPairInit } from './duplex-pair.js'
 import { FakeClock, turn } from './fake-clock.js'
 import { type MemoryNet, MemoryNetwork } from './memory-net.js'
 import { TEST_DOMAIN } from './test-subnet.js'
@@ -129,9 +130,13 @@ export class TestPeer {
 }
 
 export class TestPeers {
-  readonly network = new MemoryNetwork()
+  readonly network: MemoryNetwork
   readonly clock = new FakeClock()
   readonly authority = new TestAuthority()
+
+  constructor(streams: DuplexPairInit = {}) {
+    this.network = new MemoryNetwork(streams)
+  }
 
   peer(init: TestPeerInit): TestPeer {
     return new TestPeer(this, init)
@@ -146,8 +151,12 @@ export interface SessionsPair {
 }
 
 /** Two peers that have not met yet. */
-export function sessionsPair(near: TestPeerInit, far: TestPeerInit): SessionsPair {
-  const peers = new TestPeers()
+export function sessionsPair(
+  near: TestPeerInit,
+  far: TestPeerInit,
+  streams: DuplexPairInit = {},
+): SessionsPair {
+  const peers = new TestPeers(streams)
   return { clock: peers.clock, authority: peers.authority, near: peers.peer(near), far: peers.peer(far) }
 }
 

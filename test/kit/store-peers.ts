@@ -3,7 +3,12 @@ import type { SignedLease } from '../../protocols/lease/lease.js'
 import { signLease } from '../../protocols/lease/lease.js'
 import type { Candidate } from '../../protocols/order/messages.js'
 import { type Order, signOrder } from '../../protocols/order/order.js'
-import { type LeaseRequest, type Reservation, type StoreHandler, serveStore } from '../../protocols/store/server.js'
+import {
+  type LeaseRequest,
+  type Reservation,
+  type StoreHandler,
+  serveStore,
+} from '../../protocols/store/server.js'
 import { seededRandom } from '../../src/base/random.js'
 import type { NewChunk } from '../../src/shard/shard.js'
 import { testHotkey } from './chain-keys.js'
@@ -99,6 +104,13 @@ export class StorePeers {
       expiresBlock: 1_000,
       leaseEndBlock: 1_000,
     })
-    return { hotkey, peerId: this.peerId(number), address: '/ip4/127.0.0.1/tcp/1', group: `g${number}`, weight: 1, order }
+    return {
+      hotkey,
+      peerId: this.peerId(number),
+      address: '/ip4/127.0.0.1/tcp/1',
+      group: `g${number}`,
+      weight: 1,
+      order,
+    }
   }
 }

@@ -1,6 +1,11 @@
 /** Objects as manifest and leases see them: chunks that have names and sizes, and no bytes. */
 import type { WireDomain } from '../../protocols/common/signed.js'
-import { type LeaseEntry, MANIFEST_SEGMENT, type SignedLease, signLease } from '../../protocols/lease/lease.js'
+import {
+  type LeaseEntry,
+  MANIFEST_SEGMENT,
+  type SignedLease,
+  signLease,
+} from '../../protocols/lease/lease.js'
 import { seededRandom } from '../../src/base/random.js'
 import type { Signer } from '../../src/crypto/keys.js'
 import { type ChunkReference, describeChunk } from '../../src/redundancy/chunk.js'
@@ -61,7 +66,9 @@ export function nodeEntry(object: TestObject, index: number): LeaseEntry {
 
 /** Entries by miner: chunk i of segment s at miner (s + i) mod miners, every manifest node at all of them. */
 export function spreadOver(object: TestObject, miners: number): LeaseEntry[][] {
-  const entries = Array.from({ length: miners }, () => object.nodes.map((_, index) => nodeEntry(object, index)))
+  const entries = Array.from({ length: miners }, () =>
+    object.nodes.map((_, index) => nodeEntry(object, index)),
+  )
   for (const [segment, chunks] of object.segments.entries()) {
     for (const index of chunks.keys()) {
       entries[(segment + index) % miners]?.push(chunkEntry(object, segment, index))

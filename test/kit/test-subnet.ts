@@ -62,7 +62,12 @@ export class TestSubnet {
       throw new SubnetError('CHAIN_UNAVAILABLE', 'this chain is for looking at only')
     }
     return {
-      constants: { genesisHash: `0x${'07'.repeat(32)}`, netuid: TEST_DOMAIN.netuid, blockMs: 1_000, tempo: 10 },
+      constants: {
+        genesisHash: `0x${'07'.repeat(32)}`,
+        netuid: TEST_DOMAIN.netuid,
+        blockMs: 1_000,
+        tempo: 10,
+      },
       start: async () => undefined,
       stop: async () => undefined,
       head: async () => ({ number: this.block, hash: '0x' }),

@@ -149,7 +149,10 @@ class World {
   async end(): Promise<void> {
     for (const task of this.#keeper.tasks) if (!task.settled) await task.run()
     this.#collect()
-    assert.ok(this.#answers.every(({ outcome }) => outcome !== undefined), 'every ask is answered')
+    assert.ok(
+      this.#answers.every(({ outcome }) => outcome !== undefined),
+      'every ask is answered',
+    )
     while (this.#open.length > 0) this.settle(0, false)
     this.check()
   }

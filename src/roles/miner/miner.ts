@@ -26,6 +26,7 @@ import { type PartitionerComponents, type PartitionerMessage, partitioner, repla
 import { Prover } from './prover.js'
 import { RetrieveService } from './retrieve-service.js'
 import { StoreService } from './store-service.js'
+import { sweeper } from './sweeper.js'
 
 /** Messages that may wait for the keeper: one per chunk in flight of every stream, and room. */
 const KEEPER_MAILBOX_MAX = 4_096
@@ -49,6 +50,8 @@ export interface MinerInit {
   readonly capacityBytes?: number | undefined
   /** Between two looks at stakes and free space. */
   readonly replanIntervalMs: number
+  /** Between two looks for what has expired. */
+  readonly sweepIntervalMs: number
 }
 
 export class Miner implements Startable {
@@ -98,6 +101,16 @@ export class Miner implements Startable {
     this.#partitioner = actors.spawn({
       id: 'partitioner',
       behavior: partitioner(parts, init),
+      restart: 'permanent',
+      mailbox: { max: 1, policy: 'conflate', key: (message) => message.type },
+      tasksMax: 1,
+    })
+    actors.spawn({
+      id: 'sweeper',
+      behavior: sweeper(
+        { shards: this.#store, head: view, logger },
+        { intervalMs: this.#init.sweepIntervalMs },
+      ),
       restart: 'permanent',
       mailbox: { max: 1, policy: 'conflate', key: (message) => message.type },
       tasksMax: 1,

@@ -38,14 +38,15 @@ export async function replan(
   init: PartitionerInit,
 ): Promise<PartitionPlan> {
   const { store, validators, logger } = components
-  const heldBytes = new Map([...store.usage()].map(([validator, { bytes }]) => [validator, bytes]))
+  const usage = [...store.usage()]
+  const heldBytes = new Map(usage.map(([validator, { bytes }]) => [validator, bytes]))
   const disk = await statfs(init.path)
   const previous = store.plan()
   const plan = planPartition({
     budgetBytes: budgetBytes({
       threshold: init.threshold,
       freeBytes: disk.bavail * disk.bsize,
-      ownBytes: [...heldBytes.values()].reduce((sum, bytes) => sum + bytes, 0),
+      ownBytes: usage.reduce((sum, [, { diskBytes }]) => sum + diskBytes, 0),
       capacityBytes: init.capacityBytes,
     }),
     validators: validators(),

@@ -33,7 +33,10 @@ describe('cut', () => {
       fc.asyncProperty(pieces, fc.integer({ min: 1, max: 17 }), async (source, sizeBytes) => {
         const whole = source.flatMap((piece) => [...piece])
         const cuts = await cutAll(source, sizeBytes)
-        assert.deepEqual(cuts.flatMap((each) => [...each.bytes]), whole)
+        assert.deepEqual(
+          cuts.flatMap((each) => [...each.bytes]),
+          whole,
+        )
         assert.equal(cuts.length, Math.ceil(whole.length / sizeBytes))
         for (const [index, each] of cuts.entries()) {
           assert.equal(each.isLast, index === cuts.length - 1)

@@ -37,7 +37,8 @@ describe('fetchSegment', () => {
     return { peers, place, pool, fetch, asked, clock: peers.clock }
   }
 
-  const places = (chunks: readonly unknown[]) => chunks.flatMap((chunk, i) => (chunk === undefined ? [] : [i]))
+  const places = (chunks: readonly unknown[]) =>
+    chunks.flatMap((chunk, i) => (chunk === undefined ? [] : [i]))
 
   it('asks for the data chunks, and for nothing else when they come', async () => {
     const { fetch, asked, place, pool } = setUp()
@@ -96,7 +97,10 @@ describe('fetchSegment', () => {
     peers.mesh.set('peer 0', 'up')
     const before = asked()
     assert.deepEqual(places(await fetch()), [1, 2])
-    assert.deepEqual(asked().map((count, i) => count - (before[i] ?? 0)), [0, 1, 1, 0, 0])
+    assert.deepEqual(
+      asked().map((count, i) => count - (before[i] ?? 0)),
+      [0, 1, 1, 0, 0],
+    )
     peers.miner(1).hold()
     const [, reference] = place.entry.chunks
     assert.ok(reference)

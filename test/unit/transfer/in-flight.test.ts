@@ -5,7 +5,11 @@ import { deferred } from '../../kit/probe-actor.js'
 
 /** Work whose ends the test decides, and a source that counts. */
 class Work {
-  readonly begun: { readonly item: number; readonly signal: AbortSignal; readonly end: ReturnType<typeof deferred<string>> }[] = []
+  readonly begun: {
+    readonly item: number
+    readonly signal: AbortSignal
+    readonly end: ReturnType<typeof deferred<string>>
+  }[] = []
   given = 0
   sourceEnded = false
 

@@ -122,7 +122,8 @@ describe('Locator', () => {
     const { locator } = setUp(...new Array<Manner>(7).fill('does not know'))
     await assert.rejects(
       locator.node(0),
-      (error) => isSubnetError(error, 'NOT_FOUND') && error.message === 'none of 7 validators knows this object',
+      (error) =>
+        isSubnetError(error, 'NOT_FOUND') && error.message === 'none of 7 validators knows this object',
     )
   })
 

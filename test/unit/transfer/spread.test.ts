@@ -16,7 +16,11 @@ class FakePool {
   readonly broken = new Map<number, Error>()
   readonly held = new Map<number, ReturnType<typeof deferred<void>>>()
 
-  async send(candidate: number, chunk: EncodedChunk, options: { readonly signal?: AbortSignal }): Promise<void> {
+  async send(
+    candidate: number,
+    chunk: EncodedChunk,
+    options: { readonly signal?: AbortSignal },
+  ): Promise<void> {
     options.signal?.throwIfAborted()
     this.sent.push([candidate, chunk.bytes])
     await this.held.get(candidate)?.promise
@@ -46,7 +50,10 @@ describe('Spread', () => {
   it('sends each chunk to its holder, and keeps what the lease of each will name', async () => {
     const { pool, spread, send, entry } = setUp()
     assert.equal(await send([3, 4]), 3)
-    assert.deepEqual(pool.sent.map(([candidate]) => candidate), [0, 1, 2])
+    assert.deepEqual(
+      pool.sent.map(([candidate]) => candidate),
+      [0, 1, 2],
+    )
     assert.deepEqual(spread.entries, [[entry(0)], [entry(1)], [entry(2)], [], [], []])
     assert.equal(spread.retries, 0)
   })
@@ -81,14 +88,20 @@ describe('Spread', () => {
     const { pool, spread, send } = setUp()
     for (const candidate of [0, 1, 3]) pool.broken.set(candidate, gone())
     assert.equal(await send([3]), 1)
-    assert.deepEqual(spread.entries.map((own) => own.length), [0, 0, 1, 0, 0, 0])
+    assert.deepEqual(
+      spread.entries.map((own) => own.length),
+      [0, 0, 1, 0, 0, 0],
+    )
   })
 
   it('keeps the entries of several segments in one list per candidate', async () => {
     const { spread, send } = setUp()
     await send([])
     await send([])
-    assert.deepEqual(spread.entries.map((own) => own.length), [2, 2, 2, 0, 0, 0])
+    assert.deepEqual(
+      spread.entries.map((own) => own.length),
+      [2, 2, 2, 0, 0, 0],
+    )
   })
 
   it('counts what the pool sent again as well', async () => {
@@ -107,7 +120,10 @@ describe('Spread', () => {
     stop.abort(new Error('changed my mind'))
     hold.reject(gone())
     await assert.rejects(sending, /changed my mind/)
-    assert.deepEqual(pool.sent.map(([candidate]) => candidate), [0, 1, 2])
+    assert.deepEqual(
+      pool.sent.map(([candidate]) => candidate),
+      [0, 1, 2],
+    )
   })
 
   it('passes on a defect, which is nobody else’s to try', async () => {

@@ -92,7 +92,13 @@ describe('StorePool', () => {
       await assert.rejects(pool.send(0, chunkOf(2)), coded(code))
       await assert.rejects(pool.send(0, chunkOf(3)), coded(code))
       assert.equal(first.asked, 2)
-      const entries = [[kept.digest, kept.auditRoot, 100, 0, 0]] as [Uint8Array, Uint8Array, number, number, number][]
+      const entries = [[kept.digest, kept.auditRoot, 100, 0, 0]] as [
+        Uint8Array,
+        Uint8Array,
+        number,
+        number,
+        number,
+      ][]
       const signed = await pool.lease(0, { object: testId(32, 1), entries, endBlock: 9 })
       checkLeaseHeld(signed, TEST_DOMAIN)
       await pool.close()
@@ -106,7 +112,10 @@ describe('StorePool', () => {
     await assert.rejects(pool.send(0, chunkOf(2)), coded('DISCONNECTED'))
     peers.mesh.set('peer 0', 'up')
     await assert.rejects(pool.send(0, chunkOf(3)), coded('DISCONNECTED'))
-    await assert.rejects(pool.lease(0, { object: testId(32, 1), entries: [], endBlock: 9 }), coded('DISCONNECTED'))
+    await assert.rejects(
+      pool.lease(0, { object: testId(32, 1), entries: [], endBlock: 9 }),
+      coded('DISCONNECTED'),
+    )
     assert.equal(first.asked, 1)
     assert.equal(peers.mesh.streams('store'), 1)
     assert.ok(isSubnetError(pool.failure(0), 'DISCONNECTED'))
@@ -144,7 +153,13 @@ describe('StorePool', () => {
     const chunk = chunkOf(1)
     await pool.send(0, chunk)
     first.leaseRefusal = new SubnetError('NOT_FOUND', 'not held')
-    const entries = [[chunk.digest, chunk.auditRoot, 100, 0, 0]] as [Uint8Array, Uint8Array, number, number, number][]
+    const entries = [[chunk.digest, chunk.auditRoot, 100, 0, 0]] as [
+      Uint8Array,
+      Uint8Array,
+      number,
+      number,
+      number,
+    ][]
     await assert.rejects(pool.lease(0, { object: testId(32, 1), entries, endBlock: 9 }), coded('NOT_FOUND'))
     assert.ok(isSubnetError(pool.failure(0), 'NOT_FOUND'))
   })

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
+import type { SignedLease } from '../../../protocols/lease/lease.js'
 import type { OrderClient } from '../../../protocols/order/client.js'
 import type { CommitBody, Committed, PlaceBody, Placed } from '../../../protocols/order/messages.js'
-import type { SignedLease } from '../../../protocols/lease/lease.js'
 import type { ErrorCode } from '../../../src/base/errors.js'
 import { isSubnetError, SubnetError } from '../../../src/base/errors.js'
 import { KIB } from '../../../src/base/units.js'
@@ -13,7 +13,12 @@ import { openInline, parseManifestRoot } from '../../../src/redundancy/manifest.
 import { PROFILES } from '../../../src/redundancy/profiles.js'
 import { decodeSegment } from '../../../src/redundancy/segment.js'
 import { type CheckedCommit, checkCommit } from '../../../src/roles/validator/commit-check.js'
-import { type UploadOptions, type UploadProgress, type UploadReport, upload } from '../../../src/transfer/upload.js'
+import {
+  type UploadOptions,
+  type UploadProgress,
+  type UploadReport,
+  upload,
+} from '../../../src/transfer/upload.js'
 import { testHotkey } from '../../kit/chain-keys.js'
 import { turn } from '../../kit/fake-clock.js'
 import { type ScriptedMiner, STORE_VALIDATOR, StorePeers } from '../../kit/store-peers.js'
@@ -59,7 +64,9 @@ class FakeOrders {
     parts: { readonly nodes: readonly Uint8Array[]; readonly leases: readonly SignedLease[] },
   ): Promise<Committed> {
     const { nodes, leases } = parts
-    const groups = this.#peers.candidates.map(({ group }, miner) => [testHotkey(miner).address, group] as const)
+    const groups = this.#peers.candidates.map(
+      ({ group }, miner) => [testHotkey(miner).address, group] as const,
+    )
     const whole = { ...body, nodes: nodes.map(({ length }) => length), leases: leases.length }
     const validator = testHotkey(STORE_VALIDATOR).signer.publicKey
     const check = { domain: TEST_DOMAIN, validator, block: 1, groups: new Map(groups) }
@@ -81,7 +88,11 @@ function setUp(miners = 6) {
       source,
       {
         domain: TEST_DOMAIN,
-        validator: { peerId: 'validator', addresses: [], hotkey: testHotkey(STORE_VALIDATOR).signer.publicKey },
+        validator: {
+          peerId: 'validator',
+          addresses: [],
+          hotkey: testHotkey(STORE_VALIDATOR).signer.publicKey,
+        },
         profile: COPIES,
         objectKey,
         leaseBlocks: 100,
@@ -91,7 +102,14 @@ function setUp(miners = 6) {
       { onProgress: (each) => progress.push(each), ...options },
     )
   const kept = () => peers.miners.map((miner) => miner.kept.length)
-  return { peers, orders, put, progress, kept, miner: (number: number) => peers.miners[number] as ScriptedMiner }
+  return {
+    peers,
+    orders,
+    put,
+    progress,
+    kept,
+    miner: (number: number) => peers.miners[number] as ScriptedMiner,
+  }
 }
 
 /** The plaintext, from what the miners keep alone. */
@@ -121,7 +139,10 @@ describe('upload', () => {
     const set = setUp()
     const bytes = bytesOf(64 * KIB)
     const report = await set.put(inPieces(bytes))
-    assert.equal(set.kept().reduce((sum, count) => sum + count, 0), 4)
+    assert.equal(
+      set.kept().reduce((sum, count) => sum + count, 0),
+      4,
+    )
     assert.deepEqual([report.segments, report.sizeBytes, report.endBlock], [0, bytes.length, 500])
     assert.deepEqual([report.weakestReceipts, report.fullReceipts], [4, 4])
     assert.equal(report.warning, 'a small network')
@@ -142,8 +163,14 @@ describe('upload', () => {
     const bytes = bytesOf(2 * segmentSize('private', 1) + 70_000)
     const report = await set.put(inPieces(bytes))
     assert.deepEqual([report.segments, report.sizeBytes, report.retries], [3, bytes.length, 0])
-    assert.equal(set.kept().reduce((sum, count) => sum + count, 0), 3 * 4 + 4)
-    assert.equal(report.holders.reduce((sum, { chunks }) => sum + chunks, 0), 3 * 4 + 4)
+    assert.equal(
+      set.kept().reduce((sum, count) => sum + count, 0),
+      3 * 4 + 4,
+    )
+    assert.equal(
+      report.holders.reduce((sum, { chunks }) => sum + chunks, 0),
+      3 * 4 + 4,
+    )
     assert.equal(report.holders.filter(({ holdsManifest }) => holdsManifest).length, 4)
     assert.deepEqual(readBack(set), bytes)
     assert.deepEqual(
@@ -152,7 +179,10 @@ describe('upload', () => {
       'progress ends with the whole object',
     )
     const done = set.progress.map(({ doneBytes }) => doneBytes)
-    assert.deepEqual(done, [...done].sort((a, b) => a - b))
+    assert.deepEqual(
+      done,
+      [...done].sort((a, b) => a - b),
+    )
   })
 
   it('makes a segment of the first byte beyond what lies inline', async () => {
@@ -200,7 +230,10 @@ describe('upload', () => {
     const set = setUp(4)
     set.miner(2).refusals = [new SubnetError('NO_SPACE', 'full')]
     await assert.rejects(set.put(inPieces(bytesOf(10))), (error) => {
-      return isSubnetError(error, 'NOT_DURABLE') && error.message === 'the manifest: 3 miners keep it, 4 are needed'
+      return (
+        isSubnetError(error, 'NOT_DURABLE') &&
+        error.message === 'the manifest: 3 miners keep it, 4 are needed'
+      )
     })
   })
 

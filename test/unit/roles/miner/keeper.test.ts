@@ -238,10 +238,16 @@ describe('keeper: orders', () => {
     const bench = await Bench.with(MIB)
     const order = orderOf(1, 1_000)
     const answers = [1, 2, 3].map(() => bench.keeper.ask('reserve', { order, sizeBytes: 400 }))
-    assert.deepEqual(answers.map(({ outcome }) => outcome), [undefined, undefined, undefined])
+    assert.deepEqual(
+      answers.map(({ outcome }) => outcome),
+      [undefined, undefined, undefined],
+    )
     assert.equal(bench.keeper.tasks.length, 1)
     bench.keeper.tasks[0]?.succeed(0)
-    assert.deepEqual(answers.map(({ outcome }) => outcome?.ok), [true, true, false])
+    assert.deepEqual(
+      answers.map(({ outcome }) => outcome?.ok),
+      [true, true, false],
+    )
   })
 
   it('takes what is read from it, and refuses beyond it', async () => {
@@ -262,7 +268,10 @@ describe('keeper: orders', () => {
     const order = orderOf(1)
     const answers = [1, 2].map(() => bench.keeper.ask('reserve', { order, sizeBytes: 1 }))
     bench.keeper.tasks[0]?.fail(new Error('torn'))
-    assert.deepEqual(answers.map((answer) => refusal(answer).code), ['DISK', 'DISK'])
+    assert.deepEqual(
+      answers.map((answer) => refusal(answer).code),
+      ['DISK', 'DISK'],
+    )
     await bench.ticket(order, 1)
   })
 
@@ -296,9 +305,8 @@ describe('keeper in an actor system', () => {
     )
     const ref = actors.spawn(specOf('keeper', keeper(partition)))
     // A shard that does not run refuses.
-    await assert.rejects(
-      ref.ask('reserve', { order: orderOf(1), sizeBytes: 1 }),
-      (error) => isSubnetError(error, 'DISK'),
+    await assert.rejects(ref.ask('reserve', { order: orderOf(1), sizeBytes: 1 }), (error) =>
+      isSubnetError(error, 'DISK'),
     )
     await broken.start()
     assert.equal((await ref.ask('reserve', { order: orderOf(1), sizeBytes: 1 })).sizeBytes, 1)

@@ -35,6 +35,7 @@ async function startMiner(path: string) {
       threshold: 0,
       capacityBytes: 100 * MIB,
       replanIntervalMs: 600_000,
+      sweepIntervalMs: 60_000,
     },
   )
   await miner.start()

@@ -25,7 +25,11 @@ async function setUp() {
 }
 
 function challenge(...samples: readonly [NewChunk, number][]): Challenge {
-  return { type: 'challenge', nonce: testId(16, 1), samples: samples.map(([chunk, leaf]): Sample => [chunk.digest, leaf]) }
+  return {
+    type: 'challenge',
+    nonce: testId(16, 1),
+    samples: samples.map(([chunk, leaf]): Sample => [chunk.digest, leaf]),
+  }
 }
 
 describe('Prover', () => {
@@ -35,7 +39,13 @@ describe('Prover', () => {
     const { prover, signer } = await setUp()
     const chunks = [SHORT, LONG, LONG, LONG]
     const question = challenge([SHORT, 0], [LONG, 2], [LONG, 0], [LONG, 1])
-    const verdicts = judgeAnswer(TEST_DOMAIN, signer.publicKey, question, chunks, await prover.prove(question))
+    const verdicts = judgeAnswer(
+      TEST_DOMAIN,
+      signer.publicKey,
+      question,
+      chunks,
+      await prover.prove(question),
+    )
     assert.deepEqual(verdicts, ['proven', 'proven', 'proven', 'proven'])
   })
 
@@ -44,7 +54,13 @@ describe('Prover', () => {
     const gone = testChunk(3, 10)
     const question = challenge([gone, 0], [LONG, 0], [LONG, 3], [SHORT, 255])
     const chunks = [gone, LONG, LONG, SHORT]
-    const verdicts = judgeAnswer(TEST_DOMAIN, signer.publicKey, question, chunks, await prover.prove(question))
+    const verdicts = judgeAnswer(
+      TEST_DOMAIN,
+      signer.publicKey,
+      question,
+      chunks,
+      await prover.prove(question),
+    )
     assert.deepEqual(verdicts, ['lost', 'proven', 'lost', 'lost'])
   })
 
@@ -58,7 +74,10 @@ describe('Prover', () => {
     const logger = { ...silentLogger, error: (_: unknown, text: string) => errors.push(text) }
     const prover = new Prover({ shards: partition, signer, logger }, TEST_DOMAIN)
     const { samples } = await prover.prove(challenge([LONG, 0], [SHORT, 0]))
-    assert.deepEqual(samples.map(({ type }) => type), ['lost', 'leaf'])
+    assert.deepEqual(
+      samples.map(({ type }) => type),
+      ['lost', 'leaf'],
+    )
     assert.equal(errors.length, 1)
   })
 

@@ -74,9 +74,8 @@ describe('RetrieveService', () => {
   it('takes exactly the bytes it gives from the order, before it reads them', async () => {
     const { service, order, keeper } = await setUp()
     await service.read(order, CHUNK.digest, 2, 1)
-    const [asked] = keeper.asked
-    assert.equal(asked?.type, 'spend')
-    assert.equal((asked?.fields as { readonly sizeBytes: number }).sizeBytes, 100)
+    const spent = keeper.asked.map(({ type, fields }) => [type, (fields as { sizeBytes: number }).sizeBytes])
+    assert.deepEqual(spent, [['spend', 100]])
     keeper.refusal = new SubnetError('REFUSED', 'used up')
     await assert.rejects(service.read(order, CHUNK.digest, 0, 0), coded('REFUSED'))
   })

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { decodeMessage } from '../../../../protocols/common/schema.js'
-import { checkLeaseHeld, countersignLease, keptLeaseSchema } from '../../../../protocols/lease/lease.js'
 import type { LeaseEntry } from '../../../../protocols/lease/lease.js'
+import { checkLeaseHeld, countersignLease, keptLeaseSchema } from '../../../../protocols/lease/lease.js'
 import { type Order, signOrder } from '../../../../protocols/order/order.js'
 import type { LeaseRequest } from '../../../../protocols/store/server.js'
 import type { ErrorCode } from '../../../../src/base/errors.js'
@@ -138,7 +138,10 @@ describe('StoreService: leases', () => {
     await shard.put(held)
     const leasing = service.lease(order, request([entryOf(held), entryOf(missing)]))
     const name = Buffer.from(missing.digest).toString('hex')
-    await assert.rejects(leasing, (error) => isSubnetError(error, 'NOT_FOUND') && error.message.includes(name))
+    await assert.rejects(
+      leasing,
+      (error) => isSubnetError(error, 'NOT_FOUND') && error.message.includes(name),
+    )
     assert.equal(await shard.lease(OBJECT), undefined)
   })
 

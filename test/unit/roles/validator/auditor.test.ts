@@ -18,12 +18,14 @@ import { MemoryPartition } from '../../../kit/memory-partition.js'
 import { PeerMesh } from '../../../kit/peer-mesh.js'
 import { type TempDir, tempDir } from '../../../kit/temp-dir.js'
 import { testChunk, testId } from '../../../kit/test-chunk.js'
-import { peerOf, TEST_DOMAIN, TestSubnet } from '../../../kit/test-subnet.js'
 import { testLease } from '../../../kit/test-object.js'
+import { peerOf, TEST_DOMAIN, TestSubnet } from '../../../kit/test-subnet.js'
 
 const MINER = testHotkey
 /** 40 leaves: 1, 3 (the last one short), 16 and 20. */
-const CHUNKS = [100, 2 * LEAF_BYTES + 1, 16 * LEAF_BYTES, 20 * LEAF_BYTES].map((size, seed) => testChunk(seed, size))
+const CHUNKS = [100, 2 * LEAF_BYTES + 1, 16 * LEAF_BYTES, 20 * LEAF_BYTES].map((size, seed) =>
+  testChunk(seed, size),
+)
 const LEAVES = 40
 
 function entryOf(chunk: NewChunk, index: number): LeaseEntry {
@@ -46,7 +48,11 @@ describe('Auditor', () => {
     subnet = new TestSubnet()
     mesh = new PeerMesh()
     await subnet.set([{ key: MINER(0) }, { key: MINER(1), record: undefined }, { key: MINER(2) }], 10)
-    const sessions = mesh.join({ peerId: 'auditor', role: 'validator', key: testHotkey(100).signer.publicKey })
+    const sessions = mesh.join({
+      peerId: 'auditor',
+      role: 'validator',
+      key: testHotkey(100).signer.publicKey,
+    })
     const random = seededRandom('audit')
     auditor = new Auditor({ sessions, clock, ledger, view: subnet.view, random }, TEST_DOMAIN)
   })
@@ -56,7 +62,12 @@ describe('Auditor', () => {
   })
 
   /** The miner with this number leases these chunks under one object. */
-  async function lease(miner: number, object: number, chunks: readonly NewChunk[], endBlock = 100): Promise<void> {
+  async function lease(
+    miner: number,
+    object: number,
+    chunks: readonly NewChunk[],
+    endBlock = 100,
+  ): Promise<void> {
     const name = testId(32, object)
     const { signer } = MINER(miner)
     const terms = { object: name, validator: testHotkey(100).signer.publicKey, endBlock }

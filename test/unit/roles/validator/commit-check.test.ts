@@ -10,7 +10,6 @@ import { maskRootOf } from '../../../../src/redundancy/mask.js'
 import type { CommitCheck } from '../../../../src/roles/validator/commit-check.js'
 import { checkCommit } from '../../../../src/roles/validator/commit-check.js'
 import { testHotkey } from '../../../kit/chain-keys.js'
-import { TEST_DOMAIN } from '../../../kit/test-subnet.js'
 import {
   chunkEntry,
   spreadOver,
@@ -19,6 +18,7 @@ import {
   testLease,
   testObject,
 } from '../../../kit/test-object.js'
+import { TEST_DOMAIN } from '../../../kit/test-subnet.js'
 
 const MINERS = 10
 /** One full segment of 10 chunks, quorum 9, and a last one of 7 with one data chunk, quorum 6. At most 2 per group. */
@@ -30,7 +30,10 @@ const minerKey = (miner: number) => testHotkey(miner)
 
 /** Miner i is of the group `groupOf(i)`. */
 function checkOf(groupOf = (miner: number) => `g${miner}`): CommitCheck {
-  const groups = Array.from({ length: MINERS }, (_, miner) => [minerKey(miner).address, groupOf(miner)] as const)
+  const groups = Array.from(
+    { length: MINERS },
+    (_, miner) => [minerKey(miner).address, groupOf(miner)] as const,
+  )
   return { domain: TEST_DOMAIN, validator: validator().publicKey, block: 5, groups: new Map(groups) }
 }
 
@@ -85,31 +88,61 @@ describe('checkCommit: what counts', () => {
     const checked = checkCommit(commitOf(SMALL), checkOf())
     assert.deepEqual(checked.manifest.address, SMALL.address)
     assert.deepEqual(checked.nodeHolders, [Array.from({ length: MINERS }, (_, miner) => miner)])
-    assert.deepEqual(checked.segments[0], Array.from({ length: 10 }, (_, chunk) => [chunk]))
-    assert.deepEqual(checked.segments[1], Array.from({ length: 7 }, (_, chunk) => [chunk + 1]))
+    assert.deepEqual(
+      checked.segments[0],
+      Array.from({ length: 10 }, (_, chunk) => [chunk]),
+    )
+    assert.deepEqual(
+      checked.segments[1],
+      Array.from({ length: 7 }, (_, chunk) => [chunk + 1]),
+    )
     assert.deepEqual([checked.weakestReceipts, checked.fullReceipts], [10, 10])
   })
 
   it('takes a segment exactly at its quorum and refuses it one below', () => {
     const all = spreadOver(SMALL, MINERS)
-    const checked = checkCommit(commitOf(SMALL, without(all, (s, i) => s === 0 && i === 3)), checkOf())
+    const checked = checkCommit(
+      commitOf(
+        SMALL,
+        without(all, (s, i) => s === 0 && i === 3),
+      ),
+      checkOf(),
+    )
     assert.deepEqual([checked.weakestReceipts, checked.fullReceipts], [9, 10])
-    const below = commitOf(SMALL, without(all, (s, i) => s === 0 && i < 2))
+    const below = commitOf(
+      SMALL,
+      without(all, (s, i) => s === 0 && i < 2),
+    )
     const { data } = refuses(below, 'NOT_DURABLE', /segment 0 has 8 receipts that count, 9 are needed/)
     assert.deepEqual(data, { segment: 0, receipts: 8, needed: 9 })
   })
 
   it('takes a shrunken last segment at its own quorum and refuses it one below', () => {
     const all = spreadOver(SMALL, MINERS)
-    const checked = checkCommit(commitOf(SMALL, without(all, (s, i) => s === 1 && i === 0)), checkOf())
+    const checked = checkCommit(
+      commitOf(
+        SMALL,
+        without(all, (s, i) => s === 1 && i === 0),
+      ),
+      checkOf(),
+    )
     assert.deepEqual([checked.weakestReceipts, checked.fullReceipts], [6, 7])
-    const below = commitOf(SMALL, without(all, (s, i) => s === 1 && i < 2))
+    const below = commitOf(
+      SMALL,
+      without(all, (s, i) => s === 1 && i < 2),
+    )
     refuses(below, 'NOT_DURABLE', /segment 1 has 5 receipts that count, 6 are needed/)
   })
 
   it('counts no more chunks of a group than the cap', () => {
     // Groups of two hold two each: all 10 count. With three in one, one of them does not.
-    assert.equal(checkCommit(commitOf(SMALL), checkOf((miner) => `g${miner >> 1}`)).weakestReceipts, 10)
+    assert.equal(
+      checkCommit(
+        commitOf(SMALL),
+        checkOf((miner) => `g${miner >> 1}`),
+      ).weakestReceipts,
+      10,
+    )
     const three = (miner: number) => (miner < 3 ? 'one' : `g${miner}`)
     assert.equal(checkCommit(commitOf(SMALL), checkOf(three)).weakestReceipts, 9)
     const four = (miner: number) => (miner < 4 ? 'one' : `g${miner}`)
@@ -130,7 +163,11 @@ describe('checkCommit: what counts', () => {
     entries[9]?.push(chunkEntry(SMALL, 0, 0))
     assert.equal(checkCommit(commitOf(SMALL, entries), checkOf()).weakestReceipts, 9)
     entries[9]?.push(chunkEntry(SMALL, 0, 1))
-    assert.equal(checkCommit(commitOf(SMALL, entries), checkOf()).weakestReceipts, 9, 'the third is over the cap')
+    assert.equal(
+      checkCommit(commitOf(SMALL, entries), checkOf()).weakestReceipts,
+      9,
+      'the third is over the cap',
+    )
   })
 
   it('counts a chunk named twice in a lease once', () => {
@@ -141,10 +178,19 @@ describe('checkCommit: what counts', () => {
 
   it('takes an object inside its manifest at the quorum of copies and refuses it one below', () => {
     const all = spreadOver(INLINE, MINERS)
-    const checked = checkCommit(commitOf(INLINE, without(all, (_s, _i, miner) => miner >= 5)), checkOf())
+    const checked = checkCommit(
+      commitOf(
+        INLINE,
+        without(all, (_s, _i, miner) => miner >= 5),
+      ),
+      checkOf(),
+    )
     assert.deepEqual([checked.weakestReceipts, checked.fullReceipts], [10, 10])
     assert.deepEqual(checked.segments, [])
-    const below = commitOf(INLINE, without(all, (_s, _i, miner) => miner >= 4))
+    const below = commitOf(
+      INLINE,
+      without(all, (_s, _i, miner) => miner >= 4),
+    )
     const { data } = refuses(below, 'NOT_DURABLE', /manifest node 0 has 4 copies, 5 are needed/)
     assert.deepEqual(data, { receipts: 4, needed: 5 })
   })
@@ -159,7 +205,10 @@ describe('checkCommit: list nodes', () => {
     const checked = checkCommit(commitOf(object, all), checkOf())
     assert.equal(checked.segments.length, 900)
     assert.equal(checked.nodes.length, object.nodes.length)
-    const fewer = without(all, (segment, index, miner) => segment === MANIFEST_SEGMENT && index === 1 && miner > 2)
+    const fewer = without(
+      all,
+      (segment, index, miner) => segment === MANIFEST_SEGMENT && index === 1 && miner > 2,
+    )
     refuses(commitOf(object, fewer), 'NOT_DURABLE', /manifest node 1 has 3 copies, 4 are needed/)
     const commit = commitOf(object)
     refuses({ ...commit, nodes: commit.nodes.slice(0, -1) }, 'INVALID', /not all manifest nodes/)
@@ -189,7 +238,11 @@ describe('checkCommit: what it refuses', () => {
 
   it('a lease of another object or another validator', () => {
     refuses(commitOf(SMALL, undefined, { object: INLINE.address }), 'MISMATCH', /another object/)
-    refuses(commitOf(SMALL, undefined, { validator: minerKey(1).signer.publicKey }), 'REFUSED', /another validator/)
+    refuses(
+      commitOf(SMALL, undefined, { validator: minerKey(1).signer.publicKey }),
+      'REFUSED',
+      /another validator/,
+    )
   })
 
   it('a miner that is not registered', () => {

@@ -9,8 +9,8 @@ import type { SegmentHolders } from '../../../../src/roles/validator/ledger-rows
 import { testHotkey } from '../../../kit/chain-keys.js'
 import { type TempDir, tempDir } from '../../../kit/temp-dir.js'
 import { testId } from '../../../kit/test-chunk.js'
-import { TEST_DOMAIN } from '../../../kit/test-subnet.js'
 import { testLease } from '../../../kit/test-object.js'
+import { TEST_DOMAIN } from '../../../kit/test-subnet.js'
 
 const OBJECT = testId(32, 1)
 const minerName = (miner: number) => testHotkey(miner).address
@@ -18,14 +18,22 @@ const minerName = (miner: number) => testHotkey(miner).address
 function kept(object: Uint8Array, miner: number): KeptLease {
   const validator = testHotkey(100).signer
   const entries = [[testId(32, miner), testId(32, 99), 100, 0, miner] as const]
-  const signed = testLease(testHotkey(miner).signer, entries.map((entry) => [...entry]), {
-    object,
-    validator: validator.publicKey,
-  })
+  const signed = testLease(
+    testHotkey(miner).signer,
+    entries.map((entry) => [...entry]),
+    {
+      object,
+      validator: validator.publicKey,
+    },
+  )
   return { ...signed, validatorSignature: countersignLease(validator, TEST_DOMAIN, signed.lease) }
 }
 
-function entryOf(object: Uint8Array, miners: readonly number[], segments: readonly SegmentHolders[] = []): LedgerEntry {
+function entryOf(
+  object: Uint8Array,
+  miners: readonly number[],
+  segments: readonly SegmentHolders[] = [],
+): LedgerEntry {
   const leases = miners.map((miner) => kept(object, miner))
   return {
     object,
@@ -74,7 +82,14 @@ describe('Ledger', () => {
 
   describe('objects', () => {
     it('gives back what was recorded, also after it was opened again', async () => {
-      const entry = entryOf(OBJECT, [1, 2], [[[0], [1]], [[1], []]])
+      const entry = entryOf(
+        OBJECT,
+        [1, 2],
+        [
+          [[0], [1]],
+          [[1], []],
+        ],
+      )
       await ledger.record(entry)
       for (const look of [async () => undefined, reopen]) {
         await look()
@@ -93,7 +108,10 @@ describe('Ledger', () => {
     })
 
     it('gives segments page by page, in order, of this object alone', async () => {
-      const segments = Array.from({ length: 300 }, (_, index): SegmentHolders => [[index % 2], [index >> 1 & 1]])
+      const segments = Array.from(
+        { length: 300 },
+        (_, index): SegmentHolders => [[index % 2], [(index >> 1) & 1]],
+      )
       await ledger.record(entryOf(OBJECT, [1, 2], segments))
       const neighbour = Uint8Array.from(OBJECT)
       neighbour[31] = (OBJECT[31] ?? 0) ^ 1
@@ -119,7 +137,9 @@ describe('Ledger', () => {
 
     it('tries again to open a database that did not open', async () => {
       await writeFile(join(directory.path, 'miners', minerName(2)), 'not a directory')
-      await assert.rejects(ledger.record(entryOf(OBJECT, [1, 2])), (error) => isSubnetError(error, 'DATA_DIR'))
+      await assert.rejects(ledger.record(entryOf(OBJECT, [1, 2])), (error) =>
+        isSubnetError(error, 'DATA_DIR'),
+      )
       await rm(join(directory.path, 'miners', minerName(2)))
       await ledger.record(entryOf(OBJECT, [1, 2]))
       assert.equal((await collect(ledger.leases(minerName(1)))).length, 1)

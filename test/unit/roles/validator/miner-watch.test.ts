@@ -15,12 +15,19 @@ import { deferred, specOf } from '../../../kit/probe-actor.js'
 import { RecordingContext } from '../../../kit/recording-context.js'
 
 type MinerMember = WatchedMiner['member']
-type VisitorMessage = { readonly type: 'go' } | { readonly type: 'leave' } | { readonly type: 'move'; readonly peer: KnownPeer }
+type VisitorMessage =
+  | { readonly type: 'go' }
+  | { readonly type: 'leave' }
+  | { readonly type: 'move'; readonly peer: KnownPeer }
 
 const INTERVAL_MS = 10_000
 const CAPACITY: Capacity = { budgetBytes: 4, heldBytes: 3, heldChunks: 2, freeBytes: 1 }
 
-function member(number: number, fields: Partial<Member> = {}, address = `/ip4/127.0.0.1/tcp/${number}`): MinerMember {
+function member(
+  number: number,
+  fields: Partial<Member> = {},
+  address = `/ip4/127.0.0.1/tcp/${number}`,
+): MinerMember {
   return {
     uid: number,
     hotkey: `miner ${number}`,
@@ -64,8 +71,14 @@ describe('minerWatch', () => {
     const { watch } = setUp()
     watch.send({ type: 'members', members: [member(1), member(2)] })
     watch.send({ type: 'members', members: [member(2), member(1), member(3)] })
-    assert.deepEqual(watch.children.map(({ spec }) => spec.id), ['miner 1', 'miner 2', 'miner 3'])
-    assert.ok(watch.children.every(({ ref }) => ref.sent.length === 0), 'nothing has changed for them')
+    assert.deepEqual(
+      watch.children.map(({ spec }) => spec.id),
+      ['miner 1', 'miner 2', 'miner 3'],
+    )
+    assert.ok(
+      watch.children.every(({ ref }) => ref.sent.length === 0),
+      'nothing has changed for them',
+    )
   })
 
   it('tells a visitor where its miner has moved', () => {
@@ -208,7 +221,10 @@ describe('minerWatch: a visitor', () => {
 describe('minerWatch in an actor system', () => {
   it('visits all side by side and ends a visit to a miner that leaves', async () => {
     const clock = new FakeClock()
-    const actors = new ActorSystem({ clock, log: silentLogger }, { onFailure: (reason) => assert.fail(reason) })
+    const actors = new ActorSystem(
+      { clock, log: silentLogger },
+      { onFailure: (reason) => assert.fail(reason) },
+    )
     const visits = new Map<string, { signal: AbortSignal; answer: ReturnType<typeof deferred<Capacity>> }>()
     const visit = (peer: KnownPeer, signal: AbortSignal) => {
       const answer = deferred<Capacity>()
@@ -221,7 +237,10 @@ describe('minerWatch in an actor system', () => {
     assert.deepEqual([...visits.keys()], ['peer 1', 'peer 2'])
     visits.get('peer 2')?.answer.resolve(CAPACITY)
     await turn()
-    assert.deepEqual((await watch.ask('live', {})).map((each) => each.member.uid), [2])
+    assert.deepEqual(
+      (await watch.ask('live', {})).map((each) => each.member.uid),
+      [2],
+    )
     watch.send({ type: 'members', members: [member(2)] })
     await turn()
     assert.equal(visits.get('peer 1')?.signal.aborted, true)

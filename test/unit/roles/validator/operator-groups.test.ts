@@ -76,13 +76,28 @@ describe('operatorGroups', () => {
 describe('publicNetwork', () => {
   it('is the /24 of a public IPv4 address', () => {
     assert.equal(publicNetwork('/ip4/8.8.4.4/tcp/1'), '8.8.4')
-    for (const edge of ['9.255.255.255', '11.0.0.0', '172.15.0.1', '172.32.0.1', '100.63.0.1', '100.128.0.1']) {
+    for (const edge of [
+      '9.255.255.255',
+      '11.0.0.0',
+      '172.15.0.1',
+      '172.32.0.1',
+      '100.63.0.1',
+      '100.128.0.1',
+    ]) {
       assert.equal(publicNetwork(`/ip4/${edge}/tcp/1`), edge.split('.').slice(0, 3).join('.'))
     }
   })
 
   it('is nothing for addresses that are not of the Internet', () => {
-    const inside = ['0.0.0.0', '10.1.2.3', '127.0.0.1', '100.64.0.1', '100.127.0.1', '169.254.1.1', '172.16.0.1']
+    const inside = [
+      '0.0.0.0',
+      '10.1.2.3',
+      '127.0.0.1',
+      '100.64.0.1',
+      '100.127.0.1',
+      '169.254.1.1',
+      '172.16.0.1',
+    ]
     for (const host of [...inside, '172.31.0.1', '192.168.1.1', '224.0.0.1', '255.255.255.255']) {
       assert.equal(publicNetwork(`/ip4/${host}/tcp/1`), undefined, host)
     }
@@ -101,7 +116,13 @@ describe('publicNetwork', () => {
   })
 
   it('is nothing for names and for what is no address', () => {
-    for (const text of ['/dns4/example.org/tcp/1', '/ip4/1.2.3/tcp/1', '/ip4/1.2.3.256/tcp/1', '/ip6/2001:x::1', '']) {
+    for (const text of [
+      '/dns4/example.org/tcp/1',
+      '/ip4/1.2.3/tcp/1',
+      '/ip4/1.2.3.256/tcp/1',
+      '/ip6/2001:x::1',
+      '',
+    ]) {
       assert.equal(publicNetwork(text), undefined, text)
     }
   })

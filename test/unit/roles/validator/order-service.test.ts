@@ -18,8 +18,8 @@ import { testHotkey } from '../../../kit/chain-keys.js'
 import { RecordingRef } from '../../../kit/recording-context.js'
 import { type TempDir, tempDir } from '../../../kit/temp-dir.js'
 import { testId } from '../../../kit/test-chunk.js'
-import { type TestNeuron, TEST_DOMAIN, TestSubnet } from '../../../kit/test-subnet.js'
 import { spreadOver, type TestObject, testLease, testObject } from '../../../kit/test-object.js'
+import { TEST_DOMAIN, type TestNeuron, TestSubnet } from '../../../kit/test-subnet.js'
 
 const coded = (code: ErrorCode) => (error: unknown) => isSubnetError(error, code)
 
@@ -63,7 +63,9 @@ describe('OrderService', () => {
     watch.live = () =>
       subnet.view.members().flatMap((member) => {
         const capacity = { budgetBytes: GIB, heldBytes: 0, heldChunks: 0, freeBytes: 100 * MIB }
-        return member.endpoint === undefined ? [] : [{ member: { ...member, endpoint: member.endpoint }, capacity }]
+        return member.endpoint === undefined
+          ? []
+          : [{ member: { ...member, endpoint: member.endpoint }, capacity }]
       })
     beacon = testId(32, 60)
     service = new OrderService(
@@ -89,7 +91,10 @@ describe('OrderService', () => {
   }
 
   /** Miner `from + i` holds what `entries[i]` names. */
-  function commitOf(entries: readonly (readonly LeaseEntry[])[], endBlocks: readonly number[] = []): CommitRequest {
+  function commitOf(
+    entries: readonly (readonly LeaseEntry[])[],
+    endBlocks: readonly number[] = [],
+  ): CommitRequest {
     const validator = testHotkey(VALIDATOR).signer.publicKey
     const leases: SignedLease[] = entries.map((own, miner) => {
       const endBlock = endBlocks[miner] ?? 900
@@ -183,7 +188,10 @@ describe('OrderService', () => {
       const bytes = (commit.leases[0]?.lease.entries ?? []).reduce((sum, [, , size]) => sum + size, 0)
       assert.equal(row?.minerBytes[0], bytes)
       const looks = watch.sent.map((message) => (message.type === 'look' ? message.hotkey : ''))
-      assert.deepEqual(looks, [0, 1, 2, 3].map((miner) => testHotkey(miner).address))
+      assert.deepEqual(
+        looks,
+        [0, 1, 2, 3].map((miner) => testHotkey(miner).address),
+      )
       const [waiting] = await ledger.unconfirmed(testHotkey(0).address)
       assert.deepEqual(waiting?.validatorSignature, countersignatures[0])
     })
@@ -245,7 +253,11 @@ describe('OrderService', () => {
     it('leaves out miners that left or name no address, and renumbers the others', async () => {
       await service.commit(CLIENT, commitOf(spreadOver(object, 4)))
       // Miner 0 has left the subnet, miner 2 has no record.
-      await subnet.set([{ key: testHotkey(1) }, { key: testHotkey(2), record: undefined }, { key: testHotkey(3) }])
+      await subnet.set([
+        { key: testHotkey(1) },
+        { key: testHotkey(2), record: undefined },
+        { key: testHotkey(3) },
+      ])
       const { holders, nodes, segments } = await locate(0, 1)
       assert.deepEqual(
         holders.map(({ hotkey }) => subnet.view.member(hotkey)?.hotkey),

@@ -12,7 +12,14 @@ const ASK = { put: new Uint8Array(16), leaseBlocks: 100 }
 
 /** A miner of the operator `group`. */
 function miner(uid: number, freeBytes = GIB, group = `g${uid}`): WatchedMiner {
-  const neuron = { uid, hotkey: `m${uid}`, coldkey: group, stakeRao: 0n, validatorPermit: false, registeredAtBlock: 0 }
+  const neuron = {
+    uid,
+    hotkey: `m${uid}`,
+    coldkey: group,
+    stakeRao: 0n,
+    validatorPermit: false,
+    registeredAtBlock: 0,
+  }
   const endpoint = { peerId: `p${uid}`, addresses: [`/ip4/127.0.0.1/tcp/${uid}`] }
   const capacity = { budgetBytes: 2 * GIB, heldBytes: 0, heldChunks: 0, freeBytes }
   return { member: { ...neuron, publicKey: new Uint8Array(32), endpoint }, capacity }
@@ -28,7 +35,13 @@ function offer(live: readonly WatchedMiner[], request: Parameters<typeof offerMi
 
 describe('offerMiners', () => {
   it('offers all with room, the emptiest first, weighted by their free MiB', () => {
-    const live = [miner(1, 3 * MIB), miner(2, 9 * MIB + 5), miner(3, 9 * MIB + 5), miner(4, MIB), miner(5, MIB - 1)]
+    const live = [
+      miner(1, 3 * MIB),
+      miner(2, 9 * MIB + 5),
+      miner(3, 9 * MIB + 5),
+      miner(4, MIB),
+      miner(5, MIB - 1),
+    ]
     const { miners: offered } = offer(live, { ...ASK, profile: 'copies', sizeBytes: 10 })
     assert.deepEqual(
       offered.map(({ member, weight, group }) => [member.uid, weight, group]),
@@ -57,7 +70,8 @@ describe('offerMiners', () => {
     )
     assert.throws(
       () => offer([], { ...ASK, profile: 'single' }),
-      (error) => isSubnetError(error, 'TOO_FEW_PEERS') && error.data.needed === 1 && error.data.available === 0,
+      (error) =>
+        isSubnetError(error, 'TOO_FEW_PEERS') && error.data.needed === 1 && error.data.available === 0,
     )
   })
 
@@ -97,7 +111,10 @@ describe('offerMiners', () => {
   it('permits every miner what placement gives it, though its group has few and others many', () => {
     const segments = 40
     // Five groups must hold 20 chunks with at most 4 each: the lone miner takes 4 of every segment.
-    const live = [miner(0, 64 * GIB, 'lone'), ...miners(24).map(({ member: { uid } }) => miner(uid + 1, 64 * GIB, `g${uid % 4}`))]
+    const live = [
+      miner(0, 64 * GIB, 'lone'),
+      ...miners(24).map(({ member: { uid } }) => miner(uid + 1, 64 * GIB, `g${uid % 4}`)),
+    ]
     const sizeBytes = segments * segmentSize('private', 8)
     const { miners: offered } = offer(live, { ...ASK, profile: 'standard', sizeBytes })
     const candidates = offered.map(({ member, group, weight }) => ({ id: member.hotkey, group, weight }))
@@ -106,11 +123,16 @@ describe('offerMiners', () => {
     const add = (index: number) => chunks.splice(index, 1, (chunks[index] ?? 0) + 1)
     placeManifest({ seed, copies: manifestCopies(PROFILES.standard), candidates }).holders.forEach(add)
     for (let segment = 0; segment < segments; segment += 1) {
-      placeSegment({ seed, segment, n: 20, cap: groupCap(PROFILES.standard), candidates }).holders.forEach(add)
+      placeSegment({ seed, segment, n: 20, cap: groupCap(PROFILES.standard), candidates }).holders.forEach(
+        add,
+      )
     }
     for (const [index, { member, maxBytes }] of offered.entries()) {
       const placedBytes = (chunks[index] ?? 0) * CHUNK_SIZE
-      assert.ok(maxBytes >= placedBytes, `${member.hotkey} is given ${placedBytes}, its order permits ${maxBytes}`)
+      assert.ok(
+        maxBytes >= placedBytes,
+        `${member.hotkey} is given ${placedBytes}, its order permits ${maxBytes}`,
+      )
     }
   })
 
@@ -135,7 +157,9 @@ describe('offerMiners', () => {
 
   it('takes the groups it is given, which may join more than the miners that answer show', () => {
     const live = miners(6)
-    const groups = new Map(live.map(({ member }) => [member.hotkey, member.uid < 3 ? 'one' : `g${member.uid}`]))
+    const groups = new Map(
+      live.map(({ member }) => [member.hotkey, member.uid < 3 ? 'one' : `g${member.uid}`]),
+    )
     assert.throws(
       () => offerMiners(live, groups, { ...ASK, profile: 'small' }),
       (error) => isSubnetError(error, 'TOO_FEW_PEERS') && error.data.available === 4,

@@ -17,8 +17,8 @@ import { testHotkey } from '../../../kit/chain-keys.js'
 import { FakeClock } from '../../../kit/fake-clock.js'
 import { PeerMesh } from '../../../kit/peer-mesh.js'
 import { tempDir } from '../../../kit/temp-dir.js'
-import { peerOf, TEST_DOMAIN, TestSubnet } from '../../../kit/test-subnet.js'
 import { spreadOver, testLease, testObject } from '../../../kit/test-object.js'
+import { peerOf, TEST_DOMAIN, TestSubnet } from '../../../kit/test-subnet.js'
 import { until } from '../../../kit/until.js'
 
 const MINERS = 4
@@ -71,7 +71,10 @@ async function start(path: string) {
   const validator = new Validator(components, { domain: TEST_DOMAIN, path, visitIntervalMs: VISIT_MS })
   const clientKey = ed25519Signer(new Uint8Array(32).fill(9))
   const clientSessions = mesh.join({ peerId: 'client', role: 'client', key: clientKey.publicKey })
-  const orders = new OrderClient({ sessions: clientSessions, clock, authority, random, signer: clientKey }, TEST_DOMAIN)
+  const orders = new OrderClient(
+    { sessions: clientSessions, clock, authority, random, signer: clientKey },
+    TEST_DOMAIN,
+  )
   const peer = { peerId, addresses: [], hotkey: signer.publicKey }
   return {
     clock,
@@ -85,7 +88,9 @@ async function start(path: string) {
     async commit(): Promise<SignedLease[]> {
       const object = testObject('copies', 1_000)
       const terms = { object: object.address, validator: signer.publicKey }
-      const leases = spreadOver(object, MINERS).map((own, number) => testLease(testHotkey(number).signer, own, terms))
+      const leases = spreadOver(object, MINERS).map((own, number) =>
+        testLease(testHotkey(number).signer, own, terms),
+      )
       const body = { object: object.address, profile: object.profile, maskRoot: maskRootOf(object.objectKey) }
       await orders.commit(peer, body, { nodes: object.nodes, leases })
       return leases

@@ -1,0 +1,230 @@
+import assert from 'node:assert/strict'
+import type { Located } from '../../../../protocols/order/messages.js'
+import { type OrderHandler, serveOrders } from '../../../../protocols/order/server.js'
+import type { ErrorCode } from '../../../../src/base/errors.js'
+import { isSubnetError, SubnetError } from '../../../../src/base/errors.js'
+import { seededRandom } from '../../../../src/base/random.js'
+import { inlineCoding } from '../../../../src/coding/inline-coding.js'
+import { cryptoReady, ed25519Signer } from '../../../../src/crypto/keys.js'
+import { formatCapability } from '../../../../src/redundancy/capability.js'
+import { segmentSize } from '../../../../src/redundancy/layout.js'
+import { StorageClient } from '../../../../src/roles/client/client.js'
+import { testHotkey } from '../../../kit/chain-keys.js'
+import { RetrievePeers } from '../../../kit/retrieve-peers.js'
+import { testId } from '../../../kit/test-chunk.js'
+import { type TestObject, testObject } from '../../../kit/test-object.js'
+import { peerOf, TEST_DOMAIN, type TestNeuron, TestSubnet } from '../../../kit/test-subnet.js'
+
+const coded = (code: ErrorCode) => (error: unknown) => isSubnetError(error, code)
+const CLIENT = ed25519Signer(new Uint8Array(32).fill(4))
+const FIRST_VALIDATOR = 500
+
+interface Network {
+  readonly object?: TestObject
+  readonly validators?: number
+  readonly miners?: number
+  /** Miners that hold each manifest node, and chunk i of each segment; default: all of them, and miner i. */
+  readonly nodes?: readonly number[]
+  readonly chunkAt?: (chunk: number) => readonly number[]
+}
+
+async function setUp({ object, validators = 1, miners = 4, nodes, chunkAt = (chunk) => [chunk] }: Network) {
+  const peers = new RetrievePeers(miners, CLIENT.publicKey)
+  const { mesh, clock } = peers
+  const authority = { block: 1, isRegistered: () => true, isValidator: () => true }
+  const placed: number[] = []
+  const copies = nodes ?? peers.miners.map((_, miner) => miner)
+  const keys = Array.from({ length: validators }, (_, i) => testHotkey(FIRST_VALIDATOR + i))
+  for (const miner of peers.miners) miner.put(...(object?.nodes ?? []))
+  for (const [index, key] of keys.entries()) {
+    const handler: OrderHandler = {
+      remember: async () => undefined,
+      place: async () => {
+        placed.push(index)
+        throw new SubnetError('NO_SPACE', 'only to see who is asked')
+      },
+      commit: async () => {
+        throw new SubnetError('REFUSED', 'no')
+      },
+      locate: async (_client, body): Promise<Omit<Located, 'type'>> => {
+        if (object === undefined) throw new SubnetError('NOT_FOUND', 'unknown')
+        const page = object.segments.slice(body.firstSegment, body.firstSegment + body.segments)
+        return {
+          holders: [...peers.holders],
+          nodes: object.nodes.map(() => [...copies]),
+          segments: page.map((chunks) => chunks.map((_, chunk) => [...chunkAt(chunk)])),
+        }
+      },
+    }
+    const sessions = mesh.join({ peerId: peerOf(index).peerId, role: 'validator', key: key.signer.publicKey })
+    serveOrders(
+      { sessions, clock, authority, handler },
+      { domain: TEST_DOMAIN, validator: key.signer.publicKey },
+    )
+  }
+  const subnet = new TestSubnet()
+  const neurons: TestNeuron[] = keys.map((key) => ({ key, validatorPermit: true }))
+  await subnet.set(neurons)
+  const { sessions } = peers.components
+  const client = (seed = 'client') =>
+    new StorageClient(
+      {
+        sessions,
+        clock,
+        view: subnet.view,
+        random: seededRandom(seed),
+        signer: CLIENT,
+        coding: inlineCoding,
+      },
+      { domain: TEST_DOMAIN, defaultProfile: 'copies', defaultLeaseBlocks: 100 },
+    )
+  return { peers, subnet, neurons, client, placed }
+}
+
+const capabilityOf = (object: TestObject) =>
+  formatCapability({ kind: 'read', address: object.address, objectKey: object.objectKey })
+
+describe('StorageClient: stat', () => {
+  before(cryptoReady)
+
+  it('counts the holders of the manifest of an object that lies in it', async () => {
+    const object = testObject('copies', 1_000)
+    const { client } = await setUp({ object, miners: 5, nodes: [0, 1, 2, 4] })
+    assert.deepEqual(await client().stat(capabilityOf(object)), {
+      sizeBytes: 1_000,
+      storedBytes: 0,
+      profile: 'copies',
+      segments: 0,
+      createdUnixSeconds: 1_700_000_000,
+      holders: 4,
+      holdersReachable: 4,
+      weakest: { live: 4, n: 4, k: 1 },
+      health: 'healthy',
+    })
+  })
+
+  it('shows an object in its manifest as degraded while a copy is out of reach', async () => {
+    const object = testObject('copies', 1_000)
+    const { client, peers } = await setUp({ object })
+    peers.mesh.set('peer 2', 'down')
+    const { holders, holdersReachable, weakest, health } = await client().stat(capabilityOf(object))
+    assert.deepEqual([holders, holdersReachable, health], [4, 3, 'degraded'])
+    assert.deepEqual(weakest, { live: 3, n: 4, k: 1 })
+  })
+
+  it('shows it as degraded when fewer copies are leased than count as durable', async () => {
+    const object = testObject('copies', 1_000)
+    const { client } = await setUp({ object, nodes: [0, 1] })
+    const { weakest, health } = await client().stat(capabilityOf(object))
+    assert.deepEqual([weakest, health], [{ live: 2, n: 4, k: 1 }, 'degraded'])
+  })
+
+  it('counts holders of chunks and of the manifest once each', async () => {
+    const object = testObject('copies', segmentSize('private', 1) + 1)
+    const { client } = await setUp({ object, miners: 6, nodes: [3, 4, 5] })
+    const { holders, holdersReachable, segments, weakest, health } = await client().stat(capabilityOf(object))
+    assert.deepEqual([holders, holdersReachable, segments, health], [6, 6, 2, 'healthy'])
+    assert.deepEqual(weakest, { live: 4, n: 4, k: 1 })
+  })
+
+  it('takes the weakest segment by chunks at reachable holders, and its state from it', async () => {
+    const object = testObject('small', segmentSize('private', 4))
+    const { client, peers } = await setUp({ object, miners: 12, nodes: [10, 11] })
+    for (let miner = 0; miner < 6; miner += 1) peers.mesh.set(`peer ${miner}`, 'down')
+    const degraded = await client().stat(capabilityOf(object))
+    assert.deepEqual([degraded.weakest, degraded.health], [{ live: 4, n: 10, k: 4 }, 'degraded'])
+    peers.mesh.set('peer 6', 'down')
+    const lost = await client().stat(capabilityOf(object))
+    assert.deepEqual([lost.weakest, lost.health], [{ live: 3, n: 10, k: 4 }, 'lost'])
+  })
+
+  it('shows a shrunken segment with all its chunks as healthy', async () => {
+    const object = testObject('small', 100_000)
+    const { client } = await setUp({ object, miners: 8 })
+    const { weakest, health } = await client().stat(capabilityOf(object))
+    assert.deepEqual([weakest, health], [{ live: 7, n: 7, k: 1 }, 'healthy'])
+  })
+
+  it('does not wait for a silent holder longer than its time', async () => {
+    const object = testObject('copies', 1_000)
+    const { client, peers } = await setUp({ object })
+    peers.mesh.set('peer 3', 'silent')
+    const stat = client().stat(capabilityOf(object))
+    // Whatever it waits for, it waits on this clock.
+    for (let second = 0; second < 20; second += 1) await peers.clock.advance(1_000)
+    assert.equal((await stat).holdersReachable, 3)
+  })
+})
+
+describe('StorageClient: get', () => {
+  before(cryptoReady)
+
+  it('refuses a capability without a key, and the key of another object', async () => {
+    const object = testObject('copies', 1_000)
+    const { client } = await setUp({ object })
+    const verify = formatCapability({ kind: 'verify', address: object.address })
+    await assert.rejects(client().get(verify), coded('INVALID'))
+    const wrong = formatCapability({ kind: 'read', address: object.address, objectKey: testId(32, 9) })
+    await assert.rejects(client().get(wrong), coded('MISMATCH'))
+  })
+
+  it('gives what lies in the manifest', async () => {
+    const object = testObject('copies', 1_000)
+    const { client } = await setUp({ object })
+    const { data, sizeBytes } = await client().get(capabilityOf(object))
+    let read = 0
+    for await (const piece of data) read += piece.length
+    assert.deepEqual([sizeBytes, read], [1_000, 1_000])
+  })
+
+  it('does not find what no validator knows, and says when there is none to ask', async () => {
+    const capability = capabilityOf(testObject('copies', 1_000))
+    const { client, subnet } = await setUp({})
+    await assert.rejects(client().get(capability), coded('NOT_FOUND'))
+    await subnet.set([])
+    await assert.rejects(client().get(capability), coded('TOO_FEW_PEERS'))
+  })
+})
+
+describe('StorageClient: validators', () => {
+  before(cryptoReady)
+
+  it('are asked for an object in an order that all clients share, whatever their uids', async () => {
+    const object = testObject('copies', 1_000)
+    const orderOf = async (arrange: (neurons: TestNeuron[]) => TestNeuron[]) => {
+      const { client, subnet, neurons, peers } = await setUp({ object, validators: 5 })
+      await subnet.set(arrange(neurons.map((neuron, index) => ({ ...neuron, record: peerOf(index) }))))
+      await client().stat(capabilityOf(object))
+      return peers.mesh.opened.filter((text) => text.startsWith('order')).join()
+    }
+    const first = await orderOf((neurons) => neurons)
+    assert.equal(await orderOf((neurons) => neurons.reverse()), first)
+    assert.equal(first.split(',').length, 5)
+  })
+
+  it('get new objects by chance: each is asked by some puts', async () => {
+    const { client, placed } = await setUp({ validators: 3 })
+    for (let put = 0; put < 30; put += 1) {
+      await assert.rejects(client(`put ${put}`).put([new Uint8Array(1)]), coded('NO_SPACE'))
+    }
+    const counts = [0, 1, 2].map((index) => placed.filter((each) => each === index).length)
+    assert.ok(
+      counts.every((count) => count >= 3),
+      counts.join(),
+    )
+  })
+
+  it('that do not answer are passed over; with none left the put says so', async () => {
+    const { client, placed, peers } = await setUp({ validators: 2 })
+    peers.mesh.set(peerOf(0).peerId, 'down')
+    for (let put = 0; put < 4; put += 1) {
+      await assert.rejects(client(`put ${put}`).put([new Uint8Array(1)]), coded('NO_SPACE'))
+    }
+    assert.deepEqual(placed, [1, 1, 1, 1])
+    peers.mesh.set(peerOf(1).peerId, 'down')
+    await assert.rejects(
+      client().put([new Uint8Array(1)]),
+      (error) => isSubnetError(error, 'TOO_FEW_PEERS') && isSubnetError(error.cause, 'DISCONNECTED'),
+    )
+  })
+})
