@@ -31,6 +31,7 @@ const mebibytes = Number(process.argv[2] ?? 128)
 const profile = process.argv[3] ?? 'small'
 const miners = Number(process.argv[4] ?? 12)
 if (!isProfileName(profile)) throw new Error(`no profile is called ${profile}`)
+const putOptions = { profile }
 const piece = seededRandom('coding').bytes(MIB)
 const path = await mkdtemp(join(process.cwd(), '.bench-'))
 const stored = mebibytes * 4 * THREADS.length * (ROUNDS + 1)
@@ -60,13 +61,10 @@ try {
   console.log(
     `${mebibytes} MiB under ${profile}, ${miners} miners, ${ROUNDS} interleaved rounds, medians; ${machine()}`,
   )
-  const rows = THREADS.flatMap((threads, i) => {
-    const name = threads === 0 ? 'inline' : `${threads} threads`
-    return (['put', 'get'] as const).map((what) => row(`${what}, ${name}`, runs[i]?.[what] ?? []))
-  })
-  console.log(
-    table([['', 'MiB/s', 'CPU s/GiB all', 'loop delay p99 ms', 'longest ms'], ...rows.sort(byFirst)]),
+  const rows = (['put', 'get'] as const).flatMap((what) =>
+    THREADS.map((threads, i) => row(`${what}, ${nameOf(threads)}`, runs[i]?.[what] ?? [])),
   )
+  console.log(table([['', 'MiB/s', 'CPU s/GiB all', 'loop delay p99 ms', 'longest ms'], ...rows]))
   console.log(`peak memory of the three clients together: ${peakMiB('self').toFixed(0)} MiB`)
   for (const client of clients) await client.stop()
 } finally {
@@ -74,8 +72,8 @@ try {
   await rm(path, { recursive: true, force: true })
 }
 
-function byFirst(a: readonly string[], b: readonly string[]): number {
-  return (a[0] ?? '') < (b[0] ?? '') ? 1 : -1
+function nameOf(threads: number): string {
+  return threads === 0 ? 'inline' : `threads ${threads}`
 }
 
 function row(name: string, runs: readonly Run[]): string[] {
@@ -91,7 +89,7 @@ function row(name: string, runs: readonly Run[]): string[] {
 async function putAndGet(client: SubnetClient): Promise<{ put: Run; get: Run }> {
   let capability = ''
   const put = await watched(async () => {
-    capability = (await client.storage.put(data(), { profile: profile as 'small' })).capability
+    capability = (await client.storage.put(data(), putOptions)).capability
   })
   const get = await watched(async () => {
     let bytes = 0

@@ -1,4 +1,5 @@
 /** The npm packages that `reed-solomon.ts` compares with, as their documentation says to use them. */
+import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import type { Code } from '../src/redundancy/profiles.js'
@@ -47,9 +48,7 @@ interface WasmCoder {
 function wasmPeer(require: NodeJS.Require): Coder {
   const { ReedSolomonErasure } = require('@subspace/reed-solomon-erasure.wasm') as WasmPackage
   const module = require.resolve('@subspace/reed-solomon-erasure.wasm/dist/reed_solomon_erasure_bg.wasm')
-  const coder = ReedSolomonErasure.fromBytes(
-    (require('node:fs') as typeof import('node:fs')).readFileSync(module),
-  )
+  const coder = ReedSolomonErasure.fromBytes(readFileSync(module))
   return {
     name: '@subspace wasm',
     prepare({ k, n }, data) {

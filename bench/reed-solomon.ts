@@ -10,7 +10,7 @@ import { multiplyRowsPlain } from '../src/redundancy/plain-kernel.js'
 import { type Code, PROFILES } from '../src/redundancy/profiles.js'
 import { encodeParity, reconstruct } from '../src/redundancy/reed-solomon.js'
 import { simdEngine } from '../src/redundancy/simd-kernel.js'
-import { machine, median, peakMiB, type Sample, sample, table } from './measure.js'
+import { machine, median, medianRatio, peakMiB, type Sample, sample, table } from './measure.js'
 import { type Coder, installedPeers, PEERS_PATH, type Subject } from './reed-solomon-peers.js'
 
 const ROUNDS = 5
@@ -71,8 +71,22 @@ for (const code of [PROFILES.small, PROFILES.standard, PROFILES.high, PROFILES.l
     for (const subject of what === 'decode' ? subjects : []) check(subject, data)
     const label = `${code.k}/${code.n} ${what}`
     const gigabytes = (calls(code) * code.k * MIB) / 1e9
-    speeds.push([label, ...row(samples, ({ seconds }) => (gigabytes / seconds) * 1000, 0)])
-    costs.push([label, ...row(samples, ({ cpuSeconds }) => cpuSeconds / gigabytes, 2)])
+    speeds.push([
+      label,
+      ...row(
+        samples,
+        ({ seconds }) => seconds,
+        (seconds) => ((gigabytes / seconds) * 1000).toFixed(0),
+      ),
+    ])
+    costs.push([
+      label,
+      ...row(
+        samples,
+        ({ cpuSeconds }) => cpuSeconds,
+        (seconds) => (seconds / gigabytes).toFixed(2),
+      ),
+    ])
   }
 }
 console.log(`${ROUNDS} interleaved rounds, medians; ${machine()}`)
@@ -109,17 +123,20 @@ function check(subject: Subject | undefined, data: readonly Uint8Array[]): void 
   }
 }
 
-/** One figure per coder, and how much the SIMD kernel has over the plain one and over the best package. */
-function row(samples: readonly Sample[][], figure: (one: Sample) => number, digits: number): string[] {
-  const figures = samples.map((own) => median(own.map(figure)))
-  const seconds = samples.map((own) => own.map((one) => (digits === 0 ? one.seconds : one.cpuSeconds)))
+/** One figure per coder, and how many times the SIMD kernel's seconds the plain one and the best package took. */
+function row(
+  samples: readonly Sample[][],
+  secondsOf: (one: Sample) => number,
+  figure: (seconds: number) => string,
+): string[] {
+  const seconds = samples.map((own) => own.map(secondsOf))
   const [plainSeconds = [], simdSeconds = [], ...peerSeconds] = seconds
-  const over = (other: readonly number[]): number =>
-    median(other.map((value, i) => value / (simdSeconds[i] ?? Number.NaN)))
-  const best = Math.min(...peerSeconds.filter((own) => own.length > 0).map(over))
+  const best = Math.min(
+    ...peerSeconds.filter((own) => own.length > 0).map((own) => medianRatio(own, simdSeconds)),
+  )
   return [
-    ...figures.map((value) => (Number.isNaN(value) ? '–' : value.toFixed(digits))),
-    over(plainSeconds).toFixed(1),
+    ...seconds.map((own) => (own.length === 0 ? '–' : figure(median(own)))),
+    medianRatio(plainSeconds, simdSeconds).toFixed(1),
     Number.isFinite(best) ? best.toFixed(1) : 'pending',
   ]
 }

@@ -17,6 +17,7 @@ import {
   withoutHead,
 } from './tidy/shape.js'
 import {
+  leftovers,
   machineTraces,
   processExits,
   realTimeAndChance,
@@ -255,6 +256,14 @@ describe('tidy', function () {
     ])
     assert.deepEqual(incompleteProtocols(['protocols/a/SPEC.md']), ['protocols/a/messages.ts'])
     assert.deepEqual(incompleteProtocols(projectFiles(['protocols'])), [])
+  })
+
+  it('tracks nothing that a build or a run has left', () => {
+    assert.deepEqual(leftovers(['.bench-x/a', 'bench/a.ts', 'x/peer-key', 'src/a.ts']), [
+      '.bench-x/a',
+      'x/peer-key',
+    ])
+    assert.deepEqual(leftovers(projectFiles(['.'], 'tracked')), [])
   })
 
   it('has no path of a machine and no package registry in any tracked file', () => {

@@ -166,6 +166,18 @@ export class FrameStream {
     }
   }
 
+  /** Ends our side and waits for the peer to end its own; where either takes too long the stream is reset. Never throws. */
+  async finish(): Promise<void> {
+    try {
+      await this.end()
+      const more = this.#rest.length > 0 || (await this.#read(this.#init.stallTimeoutMs, {})) !== undefined
+      if (more) throw new SubnetError('INVALID', `${this.remotePeer} goes on after its last message`)
+    } catch (error) {
+      // The exchange is over and its answer taken: this is only about not keeping the stream.
+      this.abort(error)
+    }
+  }
+
   /** Tells the peer why this exchange ends, as far as it may know, and ends our side. Never throws. */
   async fail(error: unknown): Promise<void> {
     try {

@@ -14,9 +14,12 @@ export const DEFAULT_PROFILE = 'small'
 /** 7,200 blocks of 12 s are a day; leases last 30 days unless asked otherwise. */
 export const DEFAULT_LEASE_BLOCKS = 30 * 7_200
 
-/** Threads of a client that encode and decode: more than four outrun what one process can send. */
+/**
+ * Threads of a client that encode and decode. One core is left to the event loop, which ciphers every connection: on two
+ * cores a second thread only delays it (bench/coding.ts). Four outrun what one process can send.
+ */
 export function defaultCodingThreads(): number {
-  return Math.min(availableParallelism(), 4)
+  return Math.max(1, Math.min(availableParallelism() - 1, 4))
 }
 
 /** Where shards and ledgers live when nothing else is said. */

@@ -191,35 +191,45 @@ export class Libp2pDuplex implements Duplex {
 }
 
 /**
- * Input in arrival order, copied: libp2p hands out views into socket and cipher buffers, and a queued 30-byte view
- * would pin 64 KiB.
+ * Input in arrival order. libp2p hands out views into socket and cipher buffers, each used once. A large view of most
+ * of its buffer is taken as it is; any other is copied and small ones are joined: a queued 30-byte view would pin 64 KiB.
  */
 class Unread {
-  /** Each begins its own buffer, which may have room behind it. */
-  #pieces: Uint8Array<ArrayBuffer>[] = []
+  #pieces: Uint8Array[] = []
+  /** The last piece, if it is a copy of ours that may have room behind it. */
+  #open: Uint8Array<ArrayBuffer> | undefined
   bytes = 0
 
   push(data: Iterable<Uint8Array> | Uint8Array): void {
     for (const piece of data instanceof Uint8Array ? [data] : data) {
       this.bytes += piece.length
-      const last = this.#pieces.at(-1)
-      const small = piece.length <= SMALL_PIECE_BYTES
-      if (last !== undefined && small && last.length + piece.length <= JOINED_MAX_BYTES) {
-        this.#pieces[this.#pieces.length - 1] = join(last, piece)
+      if (piece.length > SMALL_PIECE_BYTES && piece.length * 2 >= piece.buffer.byteLength) {
+        this.#open = undefined
+        this.#pieces.push(piece)
+      } else if (
+        this.#open !== undefined &&
+        piece.length <= SMALL_PIECE_BYTES &&
+        this.#open.length + piece.length <= JOINED_MAX_BYTES
+      ) {
+        this.#open = join(this.#open, piece)
+        this.#pieces[this.#pieces.length - 1] = this.#open
       } else {
-        this.#pieces.push(new Uint8Array(piece))
+        this.#open = new Uint8Array(piece)
+        this.#pieces.push(this.#open)
       }
     }
   }
 
   shift(): Uint8Array | undefined {
     const piece = this.#pieces.shift()
+    if (piece === this.#open) this.#open = undefined
     this.bytes -= piece?.length ?? 0
     return piece
   }
 
   clear(): void {
     this.#pieces = []
+    this.#open = undefined
     this.bytes = 0
   }
 }

@@ -27,7 +27,7 @@ export interface ClientInit {
   readonly defaultProfile?: ProfileName
   /** Blocks that objects are leased for unless a put says otherwise. */
   readonly defaultLeaseBlocks?: number
-  /** Threads that encode and decode; 0 does it on the caller's. Default: one per core, at most 4. */
+  /** Threads that encode and decode; 0 does it on the caller's. Default: one less than cores, at least 1, at most 4. */
   readonly codingThreads?: number
 }
 

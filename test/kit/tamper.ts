@@ -32,11 +32,12 @@ export interface Liar {
   readonly lies: number
 }
 
-/** Flips a bit in every body sent under `protocol`, e.g. `retrieve`; headers stay what they are. */
-export function liar(protocol: string): Liar {
+/** Flips a bit in bodies of at least so many bytes, sent under `protocol`; headers stay what they are. */
+export function liar(protocol: string, fromBytes = 0): Liar {
   let lies = 0
   return {
     tamper: onBodies(protocol, async (bytes, write) => {
+      if (bytes.length < fromBytes) return await write(bytes)
       lies += 1
       const changed = Uint8Array.from(bytes)
       changed[changed.length - 1] = (changed.at(-1) ?? 0) ^ 1

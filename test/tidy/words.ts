@@ -193,3 +193,10 @@ export function machineTraces(path: string, text: string, checkout: string): str
   ]
   return traces.filter(([found]) => found).map(([, what]) => `${path} ${what}`)
 }
+
+/** What a program leaves behind when it runs in the checkout, and what is built there. */
+const LEFTOVERS = /^\.(build|bench)|(^|\/)(node_modules|dist|coverage|peer-key|LOCK|wallets)(\/|$)|\.log$/
+
+export function leftovers(paths: readonly string[]): string[] {
+  return paths.filter((path) => LEFTOVERS.test(path))
+}

@@ -28,8 +28,11 @@ import { RetrieveService } from './retrieve-service.js'
 import { StoreService } from './store-service.js'
 import { sweeper } from './sweeper.js'
 
-/** Messages that may wait for the keeper: one per chunk in flight of every stream, and room. */
-const KEEPER_MAILBOX_MAX = 4_096
+/**
+ * Messages that may wait for the keeper. A `settle` that found no room would be lost, and the room it gives back with it,
+ * so this is above all that 512 connections can have under way: 4 store streams of 8 chunks and a request, and 8 asks.
+ */
+const KEEPER_MAILBOX_MAX = 32_768
 /** Reads of order use at once. */
 const KEEPER_TASKS_MAX = 64
 

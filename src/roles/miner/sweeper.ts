@@ -36,28 +36,33 @@ export function sweeper(components: SweeperComponents, init: SweeperInit): Behav
       }
       context.task(
         (signal) => sweep(components, signal),
-        (outcome) => {
-          // What stays only takes room: the next round tries again.
-          if (!outcome.ok) components.logger.warn({ err: outcome.error }, 'could not forget what has expired')
-          return { type: 'swept' }
-        },
+        () => ({ type: 'swept' }),
       )
     },
   }
   return behavior
 }
 
-/** Step by step, so that what clients wait for comes in between. Resolves with the number of rows forgotten. */
+/**
+ * Step by step, so that what clients wait for comes in between. Resolves with the number of rows forgotten; rejects only
+ * when aborted.
+ */
 export async function sweep(
   { shards, head, logger }: SweeperComponents,
   signal?: AbortSignal,
 ): Promise<number> {
   let forgotten = 0
   for (const shard of shards.all()) {
-    for (let rows = ROWS_PER_STEP; rows === ROWS_PER_STEP; ) {
+    try {
+      for (let rows = ROWS_PER_STEP; rows === ROWS_PER_STEP; ) {
+        signal?.throwIfAborted()
+        rows = await shard.expire(head.block, ROWS_PER_STEP)
+        forgotten += rows
+      }
+    } catch (error) {
       signal?.throwIfAborted()
-      rows = await shard.expire(head.block, ROWS_PER_STEP)
-      forgotten += rows
+      // What stays only takes room, in this shard alone: the next round tries again.
+      logger.warn({ err: error }, 'could not forget what has expired')
     }
   }
   if (forgotten > 0) logger.info({ rows: forgotten }, 'forgot what has expired')

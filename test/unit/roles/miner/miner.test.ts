@@ -18,9 +18,9 @@ const validator = (number: number, stakeRao = 0n): TestNeuron => ({
   validatorPermit: true,
 })
 
-async function startMiner(path: string) {
+async function startMiner(path: string, ...others: readonly TestNeuron[]) {
   const [clock, subnet, mesh] = [new FakeClock(), new TestSubnet(), new PeerMesh()]
-  await subnet.set([validator(1), { key: testHotkey(2) }])
+  await subnet.set([validator(1), { key: testHotkey(2) }, ...others])
   const plans: unknown[] = []
   const logger: Logger = { ...silentLogger, info: (fields) => plans.push(fields) }
   const actors = new ActorSystem({ clock, log: silentLogger }, { onFailure: (reason) => assert.fail(reason) })
@@ -68,12 +68,17 @@ describe('Miner', () => {
 
   it('plans again when the validators change, and not when only stakes do', async () => {
     await using directory = await tempDir()
-    await using node = await startMiner(directory.path)
+    await using node = await startMiner(directory.path, validator(3))
+    const miner = { key: testHotkey(2) }
     assert.equal(node.plans.length, 1)
-    await node.subnet.set([validator(1, 99n), { key: testHotkey(2) }])
-    await node.subnet.set([validator(1, 99n), { key: testHotkey(2) }, validator(3, 99n)])
-    await until(() => node.plans.length === 2, { deadlineMs: 2_000, title: 'the new plan' })
-    assert.equal((await node.freeFor('validator', 3)).freeBytes, 50 * MIB)
     assert.equal((await node.freeFor('validator', 1)).freeBytes, 50 * MIB)
+    await node.subnet.set([validator(1, 99n), miner, validator(3)])
+    await node.subnet.set([validator(1, 99n), miner, validator(3), validator(4, 99n)])
+    await until(() => node.plans.length > 1, { deadlineMs: 2_000, title: 'the new plan' })
+    await until(async () => (await node.freeFor('validator', 4)).freeBytes === 49 * MIB, {
+      deadlineMs: 2_000,
+      title: 'shares by the new stakes',
+    })
+    assert.equal(node.plans.length, 2)
   })
 })

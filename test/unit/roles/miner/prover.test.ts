@@ -20,8 +20,10 @@ async function setUp() {
   await (await partition.open('alice')).put(LONG)
   await (await partition.open('bob')).put(SHORT)
   const { signer } = testHotkey(1)
-  const prover = new Prover({ shards: partition, signer, logger: silentLogger }, TEST_DOMAIN)
-  return { partition, prover, signer }
+  const errors: string[] = []
+  const logger = { ...silentLogger, error: (_: unknown, text: string) => errors.push(text) }
+  const prover = new Prover({ shards: partition, signer, logger }, TEST_DOMAIN)
+  return { partition, prover, signer, errors }
 }
 
 function challenge(...samples: readonly [NewChunk, number][]): Challenge {
@@ -50,7 +52,7 @@ describe('Prover', () => {
   })
 
   it('says honestly what is lost: a chunk it has not, a leaf beyond the end; the others are proven', async () => {
-    const { prover, signer } = await setUp()
+    const { prover, signer, errors } = await setUp()
     const gone = testChunk(3, 10)
     const question = challenge([gone, 0], [LONG, 0], [LONG, 3], [SHORT, 255])
     const chunks = [gone, LONG, LONG, SHORT]
@@ -62,17 +64,15 @@ describe('Prover', () => {
       await prover.prove(question),
     )
     assert.deepEqual(verdicts, ['lost', 'proven', 'lost', 'lost'])
+    assert.deepEqual(errors, [], 'nothing of that is for the operator to act on')
   })
 
   it('says lost of what it cannot read, and tells the operator', async () => {
-    const { partition, signer } = await setUp()
+    const { partition, prover, errors } = await setUp()
     const shard = partition.get('alice') as Shard
     shard.read = async () => {
       throw new Error('EIO')
     }
-    const errors: string[] = []
-    const logger = { ...silentLogger, error: (_: unknown, text: string) => errors.push(text) }
-    const prover = new Prover({ shards: partition, signer, logger }, TEST_DOMAIN)
     const { samples } = await prover.prove(challenge([LONG, 0], [SHORT, 0]))
     assert.deepEqual(
       samples.map(({ type }) => type),

@@ -23,6 +23,16 @@ describe('sweep', () => {
     assert.equal(await sweep(components), 0)
   })
 
+  it('goes on with the other shards when one fails, and says so', async () => {
+    const [torn, good] = [await shardWith(1, 10), await shardWith(2, 9)]
+    await torn.stop()
+    const warnings: string[] = []
+    const logger = { ...silentLogger, warn: (_: unknown, text: string) => warnings.push(text) }
+    const components = { shards: { all: () => [torn, good] }, head: { block: 10 }, logger }
+    assert.equal(await sweep(components), 2)
+    assert.equal(warnings.length, 1)
+  })
+
   it('ends between two steps when it is aborted', async () => {
     const shard = await shardWith(1, 10)
     const components = { shards: { all: () => [shard] }, head: { block: 10 }, logger: silentLogger }
