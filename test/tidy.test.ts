@@ -120,6 +120,7 @@ describe('tidy', function () {
 
   const lines = (count: number) => '  x()\n'.repeat(count)
   rule(`keeps files within ${FILE_LINES_MAX} lines and functions within ${FUNCTION_LINES_MAX}`, tooLong, {
+    of: () => all.filter(({ path }) => !path.startsWith('test/')),
     bad: [
       ['src/base/b.ts', '//\n'.repeat(FILE_LINES_MAX + 1), /401 lines/],
       ['src/base/b.ts', `function f() {\n${lines(FUNCTION_LINES_MAX - 1)}}\n`, /:1 a function has 71 lines/],

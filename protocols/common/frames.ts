@@ -97,8 +97,7 @@ export class FrameStream {
     let missing = lengthBytes
     while (missing > 0) {
       if (this.#rest.length === 0) {
-        const leftMs = endMs - this.#clock.monotonicMs()
-        if (leftMs <= 0) throw new SubnetError('TIMEOUT', `${this.remotePeer} sends too slowly`)
+        const leftMs = Math.max(0, endMs - this.#clock.monotonicMs())
         const piece = await this.#read(Math.min(leftMs, this.#init.stallTimeoutMs), options)
         if (piece === undefined) {
           throw new SubnetError(

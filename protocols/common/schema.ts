@@ -10,7 +10,7 @@ import { DIGEST_BYTES } from '../../src/crypto/hash.js'
 import { PUBLIC_KEY_BYTES, SIGNATURE_BYTES } from '../../src/crypto/keys.js'
 import { checkOutline } from './outline.js'
 
-/** A byte string of exactly this length; the decoded value is a copy that pins nothing else. */
+/** A byte string of exactly this length. The decoder copies it out of the message, so it pins nothing else. */
 export function fixedBytes(lengthBytes: number) {
   return boundedBytes(lengthBytes, lengthBytes)
 }
@@ -20,7 +20,6 @@ export function boundedBytes(minBytes: number, maxBytes: number) {
   return z
     .custom<Uint8Array>((value) => value instanceof Uint8Array, 'not a byte string')
     .refine((value) => value.length >= minBytes && value.length <= maxBytes, 'has the wrong length')
-    .transform((value): Uint8Array => new Uint8Array(value))
 }
 
 export function integer(min: number, max: number) {

@@ -47,6 +47,8 @@ export interface SessionsComponents {
 
 export interface SessionsInit {
   readonly domain: WireDomain
+  /** Default `SESSIONS_MAX`. */
+  readonly sessionsMax?: number
 }
 
 /** A stream that waits for its peer's `hello`. */
@@ -58,6 +60,7 @@ interface Waiter {
 export class Sessions {
   readonly #components: SessionsComponents
   readonly #domain: WireDomain
+  readonly #sessionsMax: number
   readonly #protocol: string
   readonly #sessions = new Map<string, Session>()
   readonly #dialing = new Map<string, Promise<Session>>()
@@ -66,6 +69,7 @@ export class Sessions {
   constructor(components: SessionsComponents, init: SessionsInit) {
     this.#components = components
     this.#domain = init.domain
+    this.#sessionsMax = init.sessionsMax ?? SESSIONS_MAX
     this.#protocol = protocolId(HELLO, init.domain.netuid)
     components.net.handle(
       { id: this.#protocol, inboundStreamsMax: HELLO.streamsMax, outboundStreamsMax: HELLO.streamsMax },
@@ -166,7 +170,7 @@ export class Sessions {
    */
   async #accept(attestation: Attestation, remotePeer: string, finish: () => Promise<void>): Promise<Session> {
     checkAttestation(attestation, this.#domain, remotePeer, this.#components.authority)
-    if (this.#sessions.size >= SESSIONS_MAX && !this.#sessions.has(remotePeer)) {
+    if (this.#sessions.size >= this.#sessionsMax && !this.#sessions.has(remotePeer)) {
       throw new SubnetError('BUSY', 'too many sessions', { data: { retryAfterMs: HELLO_TIMEOUT_MS } })
     }
     const session: Session = { peerId: remotePeer, role: attestation.role, key: attestation.key }

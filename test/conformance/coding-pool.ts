@@ -90,6 +90,7 @@ export function codingPoolConformance(name: string, create: () => CodingPool): v
       assert.deepEqual(error.data, { segment: 3 })
       assert.match(error.message, /frame 0 does not authenticate/)
       assert.ok(error.cause instanceof Error)
+      assert.match(error.stack ?? '', /openFrames/)
     })
 
     it('calls a defect a defect', async () => {

@@ -69,7 +69,10 @@ export class CountedDuplex implements Duplex {
 export class MemoryNet implements Net {
   readonly peerId: string
   readonly #network: MemoryNetwork
-  readonly #protocols = new Map<string, { readonly limits: ProtocolLimits; readonly handler: StreamHandler }>()
+  readonly #protocols = new Map<
+    string,
+    { readonly limits: ProtocolLimits; readonly handler: StreamHandler }
+  >()
   readonly #listeners = new Set<(peerId: string) => void>()
   readonly #connected = new Set<string>()
   /** Both ends of every stream, by the peer at the other side. */

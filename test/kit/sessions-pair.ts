@@ -70,6 +70,7 @@ export interface TestPeerInit {
   /** Default: the role's name. */
   readonly name?: string
   readonly domain?: WireDomain
+  readonly sessionsMax?: number
   /** Replaces the honest attestation. */
   readonly attest?: (honest: Attestation) => Attestation
 }
@@ -103,11 +104,18 @@ export class TestPeer {
       }
       return current
     }
-    this.sessions = new Sessions({ net: this.net, clock, authority, logger: this.logger, attest }, { domain })
+    this.sessions = new Sessions(
+      { net: this.net, clock, authority, logger: this.logger, attest },
+      { ...init, domain },
+    )
   }
 
   /** What a protocol's client takes. */
-  get components(): { readonly sessions: Sessions; readonly clock: FakeClock; readonly authority: TestAuthority } {
+  get components(): {
+    readonly sessions: Sessions
+    readonly clock: FakeClock
+    readonly authority: TestAuthority
+  } {
     return this
   }
 
@@ -158,6 +166,13 @@ export function sessionsPair(
 ): SessionsPair {
   const peers = new TestPeers(streams)
   return { clock: peers.clock, authority: peers.authority, near: peers.peer(near), far: peers.peer(far) }
+}
+
+/** Begins a header of this many bytes. */
+export async function writeLength(frames: FrameStream, lengthBytes: number): Promise<void> {
+  const prefix = new Uint8Array(4)
+  new DataView(prefix.buffer).setUint32(0, lengthBytes)
+  await frames.writeBody(prefix)
 }
 
 /** Lets everything run until only timers are waited for. */

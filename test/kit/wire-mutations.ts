@@ -28,8 +28,8 @@ export class Dice {
 
 /** First bytes of items that decoders trip over: lengths of 1 to 8 bytes, open ends, floats, tags, simple values. */
 const HEADS = [
-  0x00, 0x18, 0x1b, 0x20, 0x3b, 0x40, 0x58, 0x5a, 0x5b, 0x5f, 0x60, 0x78, 0x7b, 0x7f, 0x80, 0x98, 0x9a, 0x9b, 0x9f,
-  0xa0, 0xb8, 0xba, 0xbb, 0xbf, 0xc0, 0xd8, 0xdb, 0xe0, 0xf4, 0xf6, 0xf7, 0xf8, 0xf9, 0xfa, 0xfb, 0xff,
+  0x00, 0x18, 0x1b, 0x20, 0x3b, 0x40, 0x58, 0x5a, 0x5b, 0x5f, 0x60, 0x78, 0x7b, 0x7f, 0x80, 0x98, 0x9a, 0x9b,
+  0x9f, 0xa0, 0xb8, 0xba, 0xbb, 0xbf, 0xc0, 0xd8, 0xdb, 0xe0, 0xf4, 0xf6, 0xf7, 0xf8, 0xf9, 0xfa, 0xfb, 0xff,
 ]
 
 /** Bytes with something wrong in them, mostly. `others` are good messages to cross it with. */
@@ -60,7 +60,11 @@ function mutateOnce(bytes: Uint8Array, others: readonly Uint8Array[], dice: Dice
     case 5:
       return concatOwn(before, Uint8Array.of(dice.pick(HEADS)), behind.subarray(1))
     case 6:
-      return concatOwn(before, Uint8Array.of(dice.pick(HEADS), 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff), behind)
+      return concatOwn(
+        before,
+        Uint8Array.of(dice.pick(HEADS), 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff),
+        behind,
+      )
     case 7: {
       const start = dice.int(bytes.length + 1)
       return concatOwn(before, bytes.subarray(start, start + some * 8), behind)
@@ -77,8 +81,27 @@ function concatOwn(...parts: Uint8Array[]): Uint8Array<ArrayBuffer> {
 }
 
 const NUMBERS = [
-  0, -1, 1, 23, 24, 255, 256, 65_535, 65_536, 2 ** 31, 2 ** 32 - 1, 2 ** 32, 2 ** 44 + 1, 2 ** 53 - 1, -(2 ** 53 - 1),
-  2n ** 53n, -(2n ** 53n), 2n ** 64n - 1n, -(2n ** 64n), 0.5, 1e300,
+  0,
+  -1,
+  1,
+  23,
+  24,
+  255,
+  256,
+  65_535,
+  65_536,
+  2 ** 31,
+  2 ** 32 - 1,
+  2 ** 32,
+  2 ** 44 + 1,
+  2 ** 53 - 1,
+  -(2 ** 53 - 1),
+  2n ** 53n,
+  -(2n ** 53n),
+  2n ** 64n - 1n,
+  -(2n ** 64n),
+  0.5,
+  1e300,
 ]
 
 function anyValue(dice: Dice): unknown {
@@ -90,7 +113,15 @@ function anyValue(dice: Dice): unknown {
     case 2:
       return dice.bytes(dice.pick([0, 1, 15, 16, 31, 32, 33, 63, 64, 65]))
     case 3:
-      return dice.pick(['', 'hello', 'failure', 'x'.repeat(dice.int(300)), '\u001b[2J', '\ud83d\ude00', '__proto__'])
+      return dice.pick([
+        '',
+        'hello',
+        'failure',
+        'x'.repeat(dice.int(300)),
+        '\u001b[2J',
+        '\ud83d\ude00',
+        '__proto__',
+      ])
     case 4:
       return Array.from({ length: dice.int(5) }, () => anyValue(dice))
     case 5:
@@ -119,8 +150,11 @@ export function mutateValue(value: unknown, dice: Dice): unknown {
   if (entries.length === 0 || dice.int(12) === 0) return anyValue(dice)
   const at = dice.int(entries.length)
   if (dice.int(6) === 0) return Object.fromEntries(entries.filter((_, index) => index !== at))
-  if (dice.int(6) === 0) return { ...value, [dice.pick(['extra', 'typ', 'a', 'constructor'])]: anyValue(dice) }
-  return Object.fromEntries(entries.map(([key, each], index) => [key, index === at ? mutateValue(each, dice) : each]))
+  if (dice.int(6) === 0)
+    return { ...value, [dice.pick(['extra', 'typ', 'a', 'constructor'])]: anyValue(dice) }
+  return Object.fromEntries(
+    entries.map(([key, each], index) => [key, index === at ? mutateValue(each, dice) : each]),
+  )
 }
 
 /** CBOR of a value as a careless or hostile encoder writes it: keys out of order or twice, long lengths, open ends. */
@@ -141,7 +175,13 @@ export function sloppyEncode(value: unknown, dice: Dice): Uint8Array {
     const text = new TextEncoder().encode(value)
     return concat([head(3, BigInt(text.length), dice), text])
   }
-  if (Array.isArray(value)) return items(4, value.map((each) => sloppyEncode(each, dice)), value.length, dice)
+  if (Array.isArray(value))
+    return items(
+      4,
+      value.map((each) => sloppyEncode(each, dice)),
+      value.length,
+      dice,
+    )
   if (typeof value === 'object' && value !== null) {
     const entries = Object.entries(value)
     if (dice.int(10) === 0) entries.reverse()

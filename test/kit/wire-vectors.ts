@@ -12,7 +12,13 @@ import { envelopeSchema, signEnvelope } from '../../protocols/common/signed.js'
 import { failureSchema, WIRE_STATUS } from '../../protocols/common/status.js'
 import { makeAttestation } from '../../protocols/hello/attestation.js'
 import { helloAnswerSchema, helloSchema } from '../../protocols/hello/messages.js'
-import { countersignLease, type Lease, MANIFEST_SEGMENT, signedLeaseSchema, signLease } from '../../protocols/lease/lease.js'
+import {
+  countersignLease,
+  type Lease,
+  MANIFEST_SEGMENT,
+  signedLeaseSchema,
+  signLease,
+} from '../../protocols/lease/lease.js'
 import { confirmAnswerSchema, confirmSchema } from '../../protocols/lease/messages.js'
 import {
   commitAnswerSchema,
@@ -24,8 +30,18 @@ import {
   requestSchema,
 } from '../../protocols/order/messages.js'
 import { signOrder } from '../../protocols/order/order.js'
-import { retrieveAnswerSchema, retrieveOpenedSchema, retrieveOpenSchema, retrieveRequestSchema } from '../../protocols/retrieve/messages.js'
-import { storeAnswerSchema, storeOpenedSchema, storeOpenSchema, storeRequestSchema } from '../../protocols/store/messages.js'
+import {
+  retrieveAnswerSchema,
+  retrieveOpenedSchema,
+  retrieveOpenSchema,
+  retrieveRequestSchema,
+} from '../../protocols/retrieve/messages.js'
+import {
+  storeAnswerSchema,
+  storeOpenedSchema,
+  storeOpenSchema,
+  storeRequestSchema,
+} from '../../protocols/store/messages.js'
 import { sha256 } from '../../src/crypto/hash.js'
 import { ed25519Signer, type SignatureScheme, type Signer, sr25519Signer } from '../../src/crypto/keys.js'
 import { hex, unhex } from './vectors.js'
@@ -63,7 +79,7 @@ const SIGNATURES: Readonly<Record<string, string>> = {
     'd43b46b3dff12d1c5ecaacefa8cd5a7ee93abe8df50c60d7875f1dfbfa98d12e7208aa2da71714a1db7c9501d594d934fd1464689ce879a0d3b5a8fe8e1ff184',
   'lease counted':
     '1a8cdcb342b09e4ff583cee80b1ae024984baa686928254dfa6784b9654dea618c38d9c70b7eefbb9f8dda04a9fbadfd1a686f56cd3cd8a45b05a6f5f4c12f81',
-  'answer':
+  answer:
     'aa8675a93bf62950eca2976652d2f4420698bb64a797ef705c82140791f3de429814fff33d88ae6196685e4b5bd18e4611fe3004c1ba7a23567e6f26800f0283',
   'attestation of a miner':
     'bcd29a49e0306ee817135956e622172b7552f5032e25553deae64e6925ea21716558b61bd62d14472872c683fa82c82e47b512da4fa3d1a046ccdeb943564c8d',
@@ -72,7 +88,9 @@ const SIGNATURES: Readonly<Record<string, string>> = {
 }
 
 /** All vectors. `resign` gives the sr25519 signatures to use instead of the constants. */
-export function wireVectors(resign?: (name: string, signer: Signer, message: Uint8Array) => Uint8Array): WireVectors {
+export function wireVectors(
+  resign?: (name: string, signer: Signer, message: Uint8Array) => Uint8Array,
+): WireVectors {
   const signed: WireSigned[] = []
   /** A signer that notes what it signs, under a name. */
   const noting = (name: string, signer: Signer): Signer => ({
@@ -135,7 +153,12 @@ export function wireVectors(resign?: (name: string, signer: Signer, message: Uin
   }
   const held = signLease(noting('lease held', miner), VECTOR_DOMAIN, lease)
   const counted = countersignLease(noting('lease counted', validator), VECTOR_DOMAIN, lease)
-  const place = { profile: 'standard', sizeBytes: 100_000_000, put: named('put').slice(0, 16), leaseBlocks: 216_000 }
+  const place = {
+    profile: 'standard',
+    sizeBytes: 100_000_000,
+    put: named('put').slice(0, 16),
+    leaseBlocks: 216_000,
+  }
   const { sizeBytes: _, ...placeUnknown } = place
   const commit = { object, profile: 'standard', maskRoot: named('mask'), nodes: [12_345, 262_144], leases: 1 }
   const locate = { object, firstSegment: 0, segments: 512 }
@@ -153,20 +176,57 @@ export function wireVectors(resign?: (name: string, signer: Signer, message: Uin
     { type: 'lost' },
   ])
   const failure = { type: 'failure', status: WIRE_STATUS.NO_SPACE, reason: '3.0 MiB left in the shard' }
-  const busy = { type: 'failure', status: WIRE_STATUS.BUSY, reason: 'too many bytes in flight', retryAfterMs: 500 }
+  const busy = {
+    type: 'failure',
+    status: WIRE_STATUS.BUSY,
+    reason: 'too many bytes in flight',
+    retryAfterMs: 500,
+  }
   const answers: readonly z.ZodType<unknown>[] = [
-    failureSchema, helloAnswerSchema, placeAnswerSchema, commitAnswerSchema, locateAnswerSchema, confirmAnswerSchema,
-    storeOpenedSchema, storeAnswerSchema, retrieveOpenedSchema, retrieveAnswerSchema, challengeAnswerSchema,
+    failureSchema,
+    helloAnswerSchema,
+    placeAnswerSchema,
+    commitAnswerSchema,
+    locateAnswerSchema,
+    confirmAnswerSchema,
+    storeOpenedSchema,
+    storeAnswerSchema,
+    retrieveOpenedSchema,
+    retrieveAnswerSchema,
+    challengeAnswerSchema,
     capacityAnswerSchema,
   ]
-  const message = (name: string, value: unknown, ...schemas: z.ZodType<unknown>[]): WireMessage => ({ name, schemas, value })
+  const message = (name: string, value: unknown, ...schemas: z.ZodType<unknown>[]): WireMessage => ({
+    name,
+    schemas,
+    value,
+  })
   const messages: WireMessage[] = [
     message('common: failure', failure, ...answers),
     message('common: failure that says when to come back', busy, ...answers),
-    message('common: failure without a reason', { type: 'failure', status: WIRE_STATUS.INTERNAL, reason: '' }, ...answers),
-    message('hello: of a miner', { type: 'hello', attestation: attest('miner', miner) }, helloSchema, helloAnswerSchema),
-    message('hello: of a validator', { type: 'hello', attestation: attest('validator', validator) }, helloSchema, helloAnswerSchema),
-    message('hello: of a client', { type: 'hello', attestation: attest('client', client) }, helloSchema, helloAnswerSchema),
+    message(
+      'common: failure without a reason',
+      { type: 'failure', status: WIRE_STATUS.INTERNAL, reason: '' },
+      ...answers,
+    ),
+    message(
+      'hello: of a miner',
+      { type: 'hello', attestation: attest('miner', miner) },
+      helloSchema,
+      helloAnswerSchema,
+    ),
+    message(
+      'hello: of a validator',
+      { type: 'hello', attestation: attest('validator', validator) },
+      helloSchema,
+      helloAnswerSchema,
+    ),
+    message(
+      'hello: of a client',
+      { type: 'hello', attestation: attest('client', client) },
+      helloSchema,
+      helloAnswerSchema,
+    ),
     message('order: body of place', place, placeBodySchema),
     message('order: body of place for a size nobody knows', placeUnknown, placeBodySchema),
     message('order: body of commit', commit, commitBodySchema),
@@ -180,7 +240,9 @@ export function wireVectors(resign?: (name: string, signer: Signer, message: Uin
       {
         type: 'placed',
         seed: named('seed'),
-        candidates: [{ ...holder, group: '5FHneW46xGXgs5mUiveU4sbTyGBzmstUspZC92UhjJM694ty', weight: 4_096, order: put }],
+        candidates: [
+          { ...holder, group: '5FHneW46xGXgs5mUiveU4sbTyGBzmstUspZC92UhjJM694ty', weight: 4_096, order: put },
+        ],
         leaseEndBlock: 1_216_000,
         warning: 'standard has its full strength from 26 operators, there are 21',
       },
@@ -194,7 +256,12 @@ export function wireVectors(resign?: (name: string, signer: Signer, message: Uin
     ),
     message(
       'order: located',
-      { type: 'located', holders: [{ ...holder, order: get }], nodes: [[0], []], segments: [[[0], []], [[]]] },
+      {
+        type: 'located',
+        holders: [{ ...holder, order: get }],
+        nodes: [[0], []],
+        segments: [[[0], []], [[]]],
+      },
       locateAnswerSchema,
     ),
     message('lease: confirm', { type: 'confirm', object, validatorSignature: counted }, confirmSchema),
@@ -203,23 +270,43 @@ export function wireVectors(resign?: (name: string, signer: Signer, message: Uin
     message('store: opened', { type: 'opened', creditChunks: 8 }, storeOpenedSchema),
     message(
       'store: chunk',
-      { type: 'chunk', number: 7, digest: named('chunk'), auditRoot: named('root of the chunk'), sizeBytes: 1_048_576 },
+      {
+        type: 'chunk',
+        number: 7,
+        digest: named('chunk'),
+        auditRoot: named('root of the chunk'),
+        sizeBytes: 1_048_576,
+      },
       storeRequestSchema,
     ),
     message('store: lease', { type: 'lease', object, entries, endBlock: 1_216_000 }, storeRequestSchema),
     message('store: kept', { type: 'kept', number: 7, present: false }, storeAnswerSchema),
-    message('store: refused', { type: 'refused', number: 7, failure }, storeAnswerSchema, retrieveAnswerSchema),
+    message(
+      'store: refused',
+      { type: 'refused', number: 7, failure },
+      storeAnswerSchema,
+      retrieveAnswerSchema,
+    ),
     message('store: leased', { type: 'leased', lease: held }, storeAnswerSchema),
     message('retrieve: open', { type: 'open', order: get }, retrieveOpenSchema, storeOpenSchema),
     message('retrieve: opened', { type: 'opened' }, retrieveOpenedSchema),
-    message('retrieve: get', { type: 'get', number: 3, digest: named('chunk'), firstLeaf: 16, leaves: 0 }, retrieveRequestSchema),
+    message(
+      'retrieve: get',
+      { type: 'get', number: 3, digest: named('chunk'), firstLeaf: 16, leaves: 0 },
+      retrieveRequestSchema,
+    ),
     message('retrieve: credit', { type: 'credit', bytes: 4_194_304 }, retrieveRequestSchema),
     message(
       'retrieve: body',
       { type: 'body', number: 3, sizeBytes: 1_048_576, lengthBytes: 983_040, proof: [named('left')] },
       retrieveAnswerSchema,
     ),
-    message('retrieve: refused', { type: 'refused', number: 3, failure: busy }, retrieveAnswerSchema, storeAnswerSchema),
+    message(
+      'retrieve: refused',
+      { type: 'refused', number: 3, failure: busy },
+      retrieveAnswerSchema,
+      storeAnswerSchema,
+    ),
     message('challenge: challenge', challenge, challengeSchema),
     message('challenge: answer', answer, challengeAnswerSchema),
     message('capacity: ask', { type: 'ask' }, capacityAskSchema),
@@ -239,7 +326,11 @@ export function vectorsAsJson({ messages, signed }: WireVectors): unknown {
   return {
     source: 'test/kit/wire-vectors.ts',
     domain: asJson(VECTOR_DOMAIN),
-    messages: messages.map(({ name, value }) => ({ name, header: hex(encodeMessage(value)), value: asJson(value) })),
+    messages: messages.map(({ name, value }) => ({
+      name,
+      header: hex(encodeMessage(value)),
+      value: asJson(value),
+    })),
     signed: signed.map(({ name, scheme, publicKey, message, signature }) => ({
       name,
       scheme,

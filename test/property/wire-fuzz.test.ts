@@ -49,8 +49,8 @@ import { hex } from '../kit/vectors.js'
 import { Dice, mutateBytes, mutateValue, sloppyEncode } from '../kit/wire-mutations.js'
 import { type WireMessage, wireVectors } from '../kit/wire-vectors.js'
 
-const CASES = Number(process.env['FUZZ_CASES'] ?? 100_000)
-const SEED = Number(process.env['FUZZ_SEED'] ?? 1)
+const CASES = Number(process.env.FUZZ_CASES ?? 100_000)
+const SEED = Number(process.env.FUZZ_SEED ?? 1)
 const STREAM_CASES = Math.ceil(CASES / 50)
 
 describe('the wire against a hostile peer', function () {
@@ -219,7 +219,11 @@ function frame(message: unknown): Uint8Array {
 
 /** Registers a server without a network; the handler it gives is called for every stream. */
 function captured(role: Role): {
-  readonly components: { readonly sessions: Sessions; readonly clock: FakeClock; readonly authority: TestAuthority }
+  readonly components: {
+    readonly sessions: Sessions
+    readonly clock: FakeClock
+    readonly authority: TestAuthority
+  }
   readonly session: Session
   readonly clock: FakeClock
   serve(duplex: Duplex): Promise<void>
@@ -323,9 +327,16 @@ function orderServer(): Fuzzed {
         commit: async (key, commit) => {
           assert.equal(hex(key), client)
           commitBodySchema.parse(commit.body)
-          assert.deepEqual(commit.nodes.map(({ length }) => length), commit.body.nodes)
+          assert.deepEqual(
+            commit.nodes.map(({ length }) => length),
+            commit.body.nodes,
+          )
           assert.equal(commit.leases.length, commit.body.leases)
-          return { countersignatures: commit.leases.map(() => new Uint8Array(64)), weakestReceipts: 1, fullReceipts: 1 }
+          return {
+            countersignatures: commit.leases.map(() => new Uint8Array(64)),
+            weakestReceipts: 1,
+            fullReceipts: 1,
+          }
         },
         locate: async (key, body) => {
           assert.equal(hex(key), client)
@@ -348,7 +359,13 @@ function orderServer(): Fuzzed {
       expiresBlock: authority.block + 1,
     }),
   })
-  const commit = { object: testId(32, 1), profile: 'small', maskRoot: testId(32, 2), nodes: [100, 50], leases: 2 }
+  const commit = {
+    object: testId(32, 1),
+    profile: 'small',
+    maskRoot: testId(32, 2),
+    nodes: [100, 50],
+    leases: 2,
+  }
   const lease = testLease(validator.publicKey, MINER(), testId(32, 1), [leaseEntry(wireChunk(1, 10))])
   return {
     clock,
@@ -387,7 +404,13 @@ function storeServer(): Fuzzed {
   const { authority } = components
   const miner = MINER()
   const orderIsGood = (order: Order) =>
-    checkOrder(order, { domain: TEST_DOMAIN, authority, verb: 'put', client: session.key, miner: miner.publicKey })
+    checkOrder(order, {
+      domain: TEST_DOMAIN,
+      authority,
+      verb: 'put',
+      client: session.key,
+      miner: miner.publicKey,
+    })
   serveStore(
     {
       ...components,
@@ -401,7 +424,10 @@ function storeServer(): Fuzzed {
             keep: async ({ digest, auditRoot, body }) => {
               assert.equal(++ends, 1)
               const found = describeChunk(Uint8Array.from(Buffer.concat([...body])))
-              assert.deepEqual([found.digest, found.auditRoot, found.sizeBytes], [digest, auditRoot, sizeBytes])
+              assert.deepEqual(
+                [found.digest, found.auditRoot, found.sizeBytes],
+                [digest, auditRoot, sizeBytes],
+              )
               return 'stored'
             },
             release: () => assert.equal(++ends, 1),
@@ -463,7 +489,10 @@ function retrieveServer(): Fuzzed {
   return {
     clock,
     serve,
-    streams: [[open, credit(2 ** 20), get(1, 1), get(2, 2), credit(2 ** 22), get(3, 1)], [open, get(1, 1)]],
+    streams: [
+      [open, credit(2 ** 20), get(1, 1), get(2, 2), credit(2 ** 22), get(3, 1)],
+      [open, get(1, 1)],
+    ],
     answer: (header) => {
       const answer = accepted(header, retrieveOpenedSchema, retrieveAnswerSchema) as {
         type: string
@@ -478,7 +507,12 @@ function challengeServer(): Fuzzed {
   const { components, clock, serve } = captured('validator')
   const prove = async (challenge: z.infer<typeof challengeSchema>) => {
     const { samples } = challengeSchema.parse(challenge)
-    return signAnswer(MINER(), TEST_DOMAIN, challenge, samples.map(() => ({ type: 'lost' as const })))
+    return signAnswer(
+      MINER(),
+      TEST_DOMAIN,
+      challenge,
+      samples.map(() => ({ type: 'lost' as const })),
+    )
   }
   serveChallenge({ ...components, handler: { prove } })
   const samples = [
@@ -525,4 +559,3 @@ function accepted(header: Uint8Array, ...schemas: z.ZodType<unknown>[]): unknown
   }
   return assert.fail('no schema')
 }
-

@@ -38,7 +38,9 @@ describe('frames: reading', () => {
     for (const fragmentBytes of [1, 3, 1_000]) {
       const { peer, frames } = fixture({ fragmentBytes })
       const header = encodeMessage(ping)
-      await peer.write(Buffer.concat([u32(header.length), header, Uint8Array.of(1, 2, 3), u32(header.length), header]))
+      await peer.write(
+        Buffer.concat([u32(header.length), header, Uint8Array.of(1, 2, 3), u32(header.length), header]),
+      )
       await peer.closeWrite()
       assert.deepEqual(await frames.readMessage(schema, 'ping'), ping)
       assert.deepEqual(await frames.readBytes(3), Uint8Array.of(1, 2, 3))
@@ -71,7 +73,10 @@ describe('frames: reading', () => {
     await peer.write(Uint8Array.of(1, 2))
     await peer.closeWrite()
     await assert.rejects(frames.readBytes(3), { code: 'DISCONNECTED', message: /1 bytes too early/ })
-    await assert.rejects(frames.readMessage(schema, 'ping'), { code: 'DISCONNECTED', message: /ping was due/ })
+    await assert.rejects(frames.readMessage(schema, 'ping'), {
+      code: 'DISCONNECTED',
+      message: /ping was due/,
+    })
   })
 
   it('takes what is beyond a body for the next header', async () => {
@@ -142,7 +147,9 @@ describe('frames: writing', () => {
   it('resets the stream when the peer does not take the end', async () => {
     const { clock, peer, frames } = fixture()
     frames.duplex.closeWrite = (options) =>
-      new Promise((_, reject) => options?.signal?.addEventListener('abort', () => reject(options.signal?.reason)))
+      new Promise((_, reject) =>
+        options?.signal?.addEventListener('abort', () => reject(options.signal?.reason)),
+      )
     const ending = assert.rejects(frames.end(), { code: 'TIMEOUT' })
     await clock.advance(INIT.stallTimeoutMs)
     await ending

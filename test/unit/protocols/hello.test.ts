@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict'
-import { protocolId } from '../../../protocols/common/protocol.js'
+import { FrameStream } from '../../../protocols/common/frames.js'
 import type { ProtocolSpec } from '../../../protocols/common/protocol.js'
+import { protocolId } from '../../../protocols/common/protocol.js'
+import { WIRE_STATUS } from '../../../protocols/common/status.js'
 import { makeAttestation } from '../../../protocols/hello/attestation.js'
 import {
   ATTESTATION_AHEAD_BLOCKS_MAX,
@@ -11,10 +13,7 @@ import {
   HELLO_TIMEOUT_MS,
   helloAnswerSchema,
   type Role,
-  SESSIONS_MAX,
 } from '../../../protocols/hello/messages.js'
-import { FrameStream } from '../../../protocols/common/frames.js'
-import { WIRE_STATUS } from '../../../protocols/common/status.js'
 import { cryptoReady } from '../../../src/crypto/keys.js'
 import {
   type SessionsPair,
@@ -35,7 +34,13 @@ const CLIENT: TestPeerInit = { role: 'client' }
 const VALIDATOR: TestPeerInit = { role: 'validator' }
 
 /** A protocol that says what it got. */
-const ECHO: ProtocolSpec = { name: 'echo', version: 0, headerBytesMax: 1024, stallTimeoutMs: 5_000, streamsMax: 8 }
+const ECHO: ProtocolSpec = {
+  name: 'echo',
+  version: 0,
+  headerBytesMax: 1024,
+  stallTimeoutMs: 5_000,
+  streamsMax: 8,
+}
 const ECHO_ID = protocolId(ECHO, TEST_DOMAIN.netuid)
 
 function serveEcho(peer: TestPeer, roles: readonly Role[] = ['miner', 'validator', 'client']): void {
@@ -54,7 +59,9 @@ async function echo(from: TestPeer, to: TestPeer): Promise<Uint8Array | undefine
 }
 
 /** What the other side says to a stream opened past our own `Sessions`. */
-async function ungreeted(pair: SessionsPair): Promise<{ readonly stream: FrameStream; readonly answer: Promise<unknown> }> {
+async function ungreeted(
+  pair: SessionsPair,
+): Promise<{ readonly stream: FrameStream; readonly answer: Promise<unknown> }> {
   const duplex = await pair.near.net.open(pair.far.known, ECHO_ID)
   await duplex.write(Uint8Array.of(7))
   const stream = new FrameStream(duplex, pair.clock, { ...ECHO, stallTimeoutMs: 60_000 })
@@ -153,16 +160,48 @@ describe('hello refuses', () => {
   }
 
   const cases: readonly (readonly [string, string, TestPeerInit])[] = [
-    ['an attestation for another peer id', 'REFUSED', { ...MINER, attest: resigned({ peerId: 'peer-of-x' }) }],
-    ['one that expired', 'REFUSED', { ...MINER, attest: resigned({ block: BLOCK - ATTESTATION_LIFE_BLOCKS - 1 }) }],
-    ['one from the future', 'REFUSED', { ...MINER, attest: resigned({ block: BLOCK + ATTESTATION_AHEAD_BLOCKS_MAX + 1 }) }],
+    [
+      'an attestation for another peer id',
+      'REFUSED',
+      { ...MINER, attest: resigned({ peerId: 'peer-of-x' }) },
+    ],
+    [
+      'one that expired',
+      'REFUSED',
+      { ...MINER, attest: resigned({ block: BLOCK - ATTESTATION_LIFE_BLOCKS - 1 }) },
+    ],
+    [
+      'one from the future',
+      'REFUSED',
+      { ...MINER, attest: resigned({ block: BLOCK + ATTESTATION_AHEAD_BLOCKS_MAX + 1 }) },
+    ],
     ['one of another subnet', 'BAD_SIGNATURE', { ...MINER, attest: foreign({ ...TEST_DOMAIN, netuid: 2 }) }],
-    ['one of another chain', 'BAD_SIGNATURE', { ...MINER, attest: foreign({ ...TEST_DOMAIN, genesis: new Uint8Array(32) }) }],
+    [
+      'one of another chain',
+      'BAD_SIGNATURE',
+      { ...MINER, attest: foreign({ ...TEST_DOMAIN, genesis: new Uint8Array(32) }) },
+    ],
     ['a signature that is not over it', 'BAD_SIGNATURE', { ...MINER, attest: changed({ sequence: 2 }) }],
-    ['a longer life than was signed', 'BAD_SIGNATURE', { ...MINER, attest: changed({ expiresBlock: BLOCK + ATTESTATION_LIFE_BLOCKS + 1 }) }],
-    ['a life above the limit', 'REFUSED', { ...MINER, attest: changed({ expiresBlock: BLOCK + 1 + ATTESTATION_LIFE_BLOCKS_MAX }) }],
-    ['a signature of nobody', 'BAD_SIGNATURE', { ...MINER, attest: changed({ signature: new Uint8Array(64) }) }],
-    ['the key of somebody else', 'BAD_SIGNATURE', { ...MINER, attest: (own) => ({ ...own, key: signerOf('miner', 'x').publicKey }) }],
+    [
+      'a longer life than was signed',
+      'BAD_SIGNATURE',
+      { ...MINER, attest: changed({ expiresBlock: BLOCK + ATTESTATION_LIFE_BLOCKS + 1 }) },
+    ],
+    [
+      'a life above the limit',
+      'REFUSED',
+      { ...MINER, attest: changed({ expiresBlock: BLOCK + 1 + ATTESTATION_LIFE_BLOCKS_MAX }) },
+    ],
+    [
+      'a signature of nobody',
+      'BAD_SIGNATURE',
+      { ...MINER, attest: changed({ signature: new Uint8Array(64) }) },
+    ],
+    [
+      'the key of somebody else',
+      'BAD_SIGNATURE',
+      { ...MINER, attest: (own) => ({ ...own, key: signerOf('miner', 'x').publicKey }) },
+    ],
     ['another role than was signed', 'BAD_SIGNATURE', { ...MINER, attest: changed({ role: 'validator' }) }],
     ['a hotkey as a client', 'BAD_SIGNATURE', { ...MINER, attest: resigned({ role: 'client' }) }],
     ['a message that is not one', 'INVALID', { ...MINER, attest: changed({ agent: '' }) }],
@@ -222,21 +261,15 @@ describe('hello refuses', () => {
 
   it('one session more than it keeps, and takes it once there is room', async () => {
     const peers = new TestPeers()
-    const miner = peers.peer(MINER)
-    const id = protocolId(HELLO, TEST_DOMAIN.netuid)
-    const client = peers.peer(CLIENT)
-    for (let i = 0; i < SESSIONS_MAX; i += 1) {
-      const net = peers.network.join(`crowd-${i}`)
-      const frames = new FrameStream(await net.open(miner.known, id), peers.clock, HELLO)
-      const fields = { role: 'client', peerId: net.peerId, block: BLOCK, sequence: 1, agent: 'x' } as const
-      const attestation = makeAttestation(client.signer, TEST_DOMAIN, fields)
-      await frames.writeMessage({ type: 'hello', attestation })
-      await frames.readMessage(helloAnswerSchema, 'hello')
-      await frames.end()
-    }
-    await assert.rejects(client.sessions.connect(miner.known), { code: 'BUSY' })
-    await miner.net.disconnect('crowd-17')
-    await client.sessions.connect(miner.known)
+    const miner = peers.peer({ ...MINER, sessionsMax: 2 })
+    const clients = ['a', 'b', 'c'].map((name) => peers.peer({ ...CLIENT, name }))
+    const [first, second, third] = clients as [TestPeer, TestPeer, TestPeer]
+    await first.sessions.connect(miner.known)
+    await second.sessions.connect(miner.known)
+    await assert.rejects(third.sessions.connect(miner.known), { code: 'BUSY' })
+    await miner.net.disconnect(first.net.peerId)
+    await third.sessions.connect(miner.known)
+    await assert.rejects(first.sessions.connect(miner.known), { code: 'BUSY' })
   })
 })
 

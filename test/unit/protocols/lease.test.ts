@@ -35,7 +35,10 @@ describe('a lease', () => {
     const { lease, minerSignature } = signed
     assert.throws(() => checkLeaseHeld({ lease, minerSignature: counted }, TEST_DOMAIN), bad)
     assert.throws(() => checkLeaseCounted(lease, minerSignature, TEST_DOMAIN), bad)
-    assert.throws(() => checkLeaseCounted(lease, countersignLease(miner, TEST_DOMAIN, lease), TEST_DOMAIN), bad)
+    assert.throws(
+      () => checkLeaseCounted(lease, countersignLease(miner, TEST_DOMAIN, lease), TEST_DOMAIN),
+      bad,
+    )
     assert.throws(() => checkLeaseHeld(signed, { ...TEST_DOMAIN, netuid: 2 }), bad)
     const longer = { ...lease, endBlock: lease.endBlock + 1 }
     assert.throws(() => checkLeaseHeld({ lease: longer, minerSignature }, TEST_DOMAIN), bad)
@@ -73,7 +76,11 @@ describe('lease: confirm', () => {
 
   it('says what the miner says against it', async () => {
     const { near, far, clock } = sessionsPair({ role: 'validator' }, { role: 'miner' })
-    const failures = [new SubnetError('NOT_FOUND', 'no lease'), new SubnetError('BAD_SIGNATURE', 'no'), new Error('own')]
+    const failures = [
+      new SubnetError('NOT_FOUND', 'no lease'),
+      new SubnetError('BAD_SIGNATURE', 'no'),
+      new Error('own'),
+    ]
     const handler: LeaseHandler = {
       confirm: async () => {
         throw failures.shift()
@@ -92,7 +99,9 @@ describe('lease: confirm', () => {
     const client = sessionsPair({ role: 'client' }, { role: 'miner' })
     serveLeases({ sessions: client.far.sessions, clock: client.clock, handler })
     const confirmation = { object, validatorSignature: new Uint8Array(64) }
-    await assert.rejects(confirmLease(client.near.components, client.far.known, confirmation), { code: 'REFUSED' })
+    await assert.rejects(confirmLease(client.near.components, client.far.known, confirmation), {
+      code: 'REFUSED',
+    })
     const { near, far, clock } = sessionsPair({ role: 'validator' }, { role: 'miner' })
     serveLeases({ sessions: far.sessions, clock, handler })
     const frames = await near.openRaw(far, LEASE)

@@ -1,6 +1,11 @@
 import assert from 'node:assert/strict'
 import { encodeMessage } from '../../../protocols/common/schema.js'
-import { type Envelope, REQUEST_LIFE_BLOCKS_MAX, type SealEnvelope, signEnvelope } from '../../../protocols/common/signed.js'
+import {
+  type Envelope,
+  REQUEST_LIFE_BLOCKS_MAX,
+  type SealEnvelope,
+  signEnvelope,
+} from '../../../protocols/common/signed.js'
 import { WIRE_STATUS } from '../../../protocols/common/status.js'
 import { countersignLease, type SignedLease } from '../../../protocols/lease/lease.js'
 import { OrderClient } from '../../../protocols/order/client.js'
@@ -28,7 +33,7 @@ import { seededRandom } from '../../../src/base/random.js'
 import { KIB } from '../../../src/base/units.js'
 import { cryptoReady } from '../../../src/crypto/keys.js'
 import { MANIFEST_BYTES_MAX } from '../../../src/redundancy/manifest.js'
-import { type SessionsPair, sessionsPair, settle, signerOf } from '../../kit/sessions-pair.js'
+import { type SessionsPair, sessionsPair, settle, signerOf, writeLength } from '../../kit/sessions-pair.js'
 import { testId } from '../../kit/test-chunk.js'
 import { leaseEntry, testLease, testOrder, wireChunk } from '../../kit/test-orders.js'
 import { TEST_DOMAIN } from '../../kit/test-subnet.js'
@@ -92,8 +97,16 @@ function fixture(): Fixture {
   const pair = sessionsPair({ role: 'client' }, { role: 'validator' })
   const { near, far } = pair
   const handler = new RecordingHandler(pair)
-  serveOrders({ ...far, sessions: far.sessions, handler }, { domain: TEST_DOMAIN, validator: far.signer.publicKey })
-  const parts = { ...near.components, sessions: near.sessions, random: seededRandom('client'), signer: near.signer }
+  serveOrders(
+    { ...far, sessions: far.sessions, handler },
+    { domain: TEST_DOMAIN, validator: far.signer.publicKey },
+  )
+  const parts = {
+    ...near.components,
+    sessions: near.sessions,
+    random: seededRandom('client'),
+    signer: near.signer,
+  }
   const client = new OrderClient({ ...parts, clock: pair.clock, authority: pair.authority }, TEST_DOMAIN)
   return { ...pair, handler, client }
 }
@@ -142,7 +155,10 @@ describe('order', () => {
     await assert.rejects(client.place(far.known, PLACE), { code: 'TOO_FEW_PEERS', message: /12 operators/ })
     assert.equal(far.logger.alarms.length, 0)
     handler.failure = new TypeError('x of undefined')
-    await assert.rejects(client.locate(far.known, LOCATE), { code: 'INTERNAL', message: /without saying why/ })
+    await assert.rejects(client.locate(far.known, LOCATE), {
+      code: 'INTERNAL',
+      message: /without saying why/,
+    })
     assert.equal(far.logger.alarms.length, 1)
   })
 
@@ -162,9 +178,15 @@ describe('order', () => {
     const pair = sessionsPair({ role: 'miner' }, { role: 'validator' })
     const handler = new RecordingHandler(pair)
     const { far, near, clock, authority } = pair
-    serveOrders({ sessions: far.sessions, clock, authority, handler }, { domain: TEST_DOMAIN, validator: far.signer.publicKey })
+    serveOrders(
+      { sessions: far.sessions, clock, authority, handler },
+      { domain: TEST_DOMAIN, validator: far.signer.publicKey },
+    )
     const random = seededRandom('client')
-    const client = new OrderClient({ sessions: near.sessions, clock, authority, random, signer: near.signer }, TEST_DOMAIN)
+    const client = new OrderClient(
+      { sessions: near.sessions, clock, authority, random, signer: near.signer },
+      TEST_DOMAIN,
+    )
     await assert.rejects(client.locate(far.known, LOCATE), { code: 'REFUSED', message: /not for a miner/ })
   })
 })
@@ -195,7 +217,11 @@ describe('an order request', () => {
   type Seal = (pair: SessionsPair) => Envelope
   const refused: readonly (readonly [string, keyof typeof WIRE_STATUS, Seal])[] = [
     ['meant for another receiver', 'REFUSED', (pair) => sealed(pair, { receiver: testId(32, 8) })],
-    ['from another key than the session', 'REFUSED', (pair) => sealed(pair, { signer: signerOf('client', 'other') })],
+    [
+      'from another key than the session',
+      'REFUSED',
+      (pair) => sealed(pair, { signer: signerOf('client', 'other') }),
+    ],
     ['that expired', 'REFUSED', (pair) => sealed(pair, { expiresBlock: pair.authority.block - 1 })],
     [
       'that lives too long',
@@ -209,9 +235,17 @@ describe('an order request', () => {
       (pair) => sealed(pair, { domain: { ...TEST_DOMAIN, genesis: new Uint8Array(32) } }),
     ],
     ['signed for another method', 'BAD_SIGNATURE', (pair) => sealed(pair, { method: 'order.place' })],
-    ['with another body than was signed', 'BAD_SIGNATURE', (pair) => ({ ...sealed(pair), body: encodeMessage(PLACE) })],
+    [
+      'with another body than was signed',
+      'BAD_SIGNATURE',
+      (pair) => ({ ...sealed(pair), body: encodeMessage(PLACE) }),
+    ],
     ['with another nonce', 'BAD_SIGNATURE', (pair) => ({ ...sealed(pair), nonce: testId(16, 4) })],
-    ['with a longer life', 'BAD_SIGNATURE', (pair) => ({ ...sealed(pair), expiresBlock: pair.authority.block + 21 })],
+    [
+      'with a longer life',
+      'BAD_SIGNATURE',
+      (pair) => ({ ...sealed(pair), expiresBlock: pair.authority.block + 21 }),
+    ],
     ['with no signature', 'BAD_SIGNATURE', (pair) => ({ ...sealed(pair), signature: new Uint8Array(64) })],
     ['whose body is something else', 'INVALID', (pair) => sealed(pair, { body: PLACE })],
     ['whose body is no message', 'INVALID', (pair) => sealed(pair, { body: 7 })],
@@ -241,9 +275,9 @@ describe('an order request', () => {
   it('is refused by its length before it is read, if no request is that long', async () => {
     const pair = fixture()
     const frames = await pair.near.openRaw(pair.far, ORDER)
-    await frames.writeHeader(new Uint8Array(ORDER_REQUEST_BYTES_MAX + 1))
+    await writeLength(frames, ORDER_REQUEST_BYTES_MAX + 1)
     const answer = await frames.readMessage(commitAnswerSchema, 'answer')
-    assert.equal(answer.type === 'failure' && answer.status, WIRE_STATUS.INVALID)
+    assert.match((answer.type === 'failure' && answer.reason) || '', /a header of 67585 bytes/)
   })
 })
 
@@ -282,9 +316,14 @@ describe('a commit', () => {
     const frames = await open(pair, { nodes: [10], leases: 256 })
     await frames.writeBody(new Uint8Array(10))
     const entries = Array(34).fill(leaseEntry(wireChunk(1, 10)))
-    await frames.writeMessage(testLease(pair.far.signer.publicKey, signerOf('miner', 'm'), COMMIT.object, entries))
+    await frames.writeMessage(
+      testLease(pair.far.signer.publicKey, signerOf('miner', 'm'), COMMIT.object, entries),
+    )
     const answer = await frames.readMessage(commitAnswerSchema, 'answer')
-    assert.equal(answer.type === 'failure' && answer.reason, 'commit: the leases name more than the manifest can')
+    assert.equal(
+      answer.type === 'failure' && answer.reason,
+      'commit: the leases name more than the manifest can',
+    )
     assert.deepEqual(pair.handler.calls, [])
   })
 
@@ -322,7 +361,10 @@ describe('a commit', () => {
     assert.equal(read().filter(Boolean).length, 1, 'one takes its place')
     for (const stream of streams) stream.abort(new Error('gone'))
     await settle()
-    await pair.client.commit(pair.far.known, COMMIT, { nodes: [new Uint8Array(10)], leases: [oneLease(pair)] })
+    await pair.client.commit(pair.far.known, COMMIT, {
+      nodes: [new Uint8Array(10)],
+      leases: [oneLease(pair)],
+    })
   })
 })
 

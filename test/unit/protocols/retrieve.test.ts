@@ -27,6 +27,7 @@ import {
   signerOf,
   type TestPeer,
   TestPeers,
+  writeLength,
 } from '../../kit/sessions-pair.js'
 import { testOrder, wireChunk } from '../../kit/test-orders.js'
 import { TEST_DOMAIN } from '../../kit/test-subnet.js'
@@ -41,8 +42,16 @@ class RecordingHandler implements RetrieveHandler {
   readonly servedBytes: number[] = []
   /** What the next reads fail with. */
   readonly failures: Error[] = []
-  /** Reads wait for this. */
-  hold: Promise<void> | undefined
+  #held: Promise<void> | undefined
+
+  /** Reads wait until the returned function is called. */
+  holdReads(): () => void {
+    let release: () => void = () => undefined
+    this.#held = new Promise((resolve) => {
+      release = resolve
+    })
+    return release
+  }
 
   add(...chunks: TestChunk[]): void {
     for (const chunk of chunks) this.#chunks.set(hex(chunk.digest), chunk)
@@ -50,7 +59,7 @@ class RecordingHandler implements RetrieveHandler {
 
   async read(_: Order, digest: Uint8Array, firstLeaf: number, leaves: number): Promise<ChunkRange> {
     this.reads += 1
-    await this.hold
+    await this.#held
     const failure = this.failures.shift()
     if (failure !== undefined) throw failure
     const chunk = this.#chunks.get(hex(digest))
@@ -100,7 +109,12 @@ async function raw(pair: SessionsPair, order = testOrder(pair, 'get')): Promise<
   return frames
 }
 
-async function ask(frames: FrameStream, number: number, { digest }: TestChunk, range: object = {}): Promise<void> {
+async function ask(
+  frames: FrameStream,
+  number: number,
+  { digest }: TestChunk,
+  range: object = {},
+): Promise<void> {
   await frames.writeMessage({ type: 'get', number, digest, firstLeaf: 0, leaves: 0, ...range })
 }
 
@@ -130,11 +144,19 @@ describe('retrieve', () => {
         assert.deepEqual(whole[i]?.read(chunk, 0, chunk.sizeBytes), chunk.bytes)
       }
       assert.deepEqual(await stream.getWhole(middle.digest), middle.bytes)
-      for (const [firstLeaf, leaves] of [[0, 1], [1, 2], [4, 1], [0, 5]] as const) {
+      for (const [firstLeaf, leaves] of [
+        [0, 1],
+        [1, 2],
+        [4, 1],
+        [0, 5],
+      ] as const) {
         const span = await stream.get(middle, { firstLeaf, leaves })
         const start = firstLeaf * LEAF_BYTES
         const lengthBytes = Math.min(middle.sizeBytes, start + leaves * LEAF_BYTES) - start
-        assert.deepEqual(span.read(middle, start, lengthBytes), middle.bytes.subarray(start, start + lengthBytes))
+        assert.deepEqual(
+          span.read(middle, start, lengthBytes),
+          middle.bytes.subarray(start, start + lengthBytes),
+        )
       }
       await stream.close()
       await settle()
@@ -186,6 +208,14 @@ describe('retrieve', () => {
     }
   })
 
+  it('refuses a first message longer than any order', async () => {
+    const pair = fixture()
+    const frames = await pair.near.openRaw(pair.far, RETRIEVE)
+    await writeLength(frames, OPEN_BYTES_MAX + 1)
+    const answer = await frames.readMessage(retrieveOpenedSchema, 'opened')
+    assert.match((answer.type === 'failure' && answer.reason) || '', /a header of 1025 bytes/)
+  })
+
   it('ends a stream whose order expires meanwhile', async () => {
     const pair = fixture()
     pair.handler.add(tiny)
@@ -226,7 +256,10 @@ describe('retrieve: credit', () => {
       await settle()
       assert.deepEqual([answers.length, pair.handler.reads], [bodies, bodies])
     }
-    assert.deepEqual(answers.map((answer) => answer.type === 'body' && answer.number), [0, 1, 2, 3, 4, 5])
+    assert.deepEqual(
+      answers.map((answer) => answer.type === 'body' && answer.number),
+      [0, 1, 2, 3, 4, 5],
+    )
     frames.abort(new Error('done'))
     await reading
   })
@@ -273,10 +306,7 @@ describe('retrieve: credit', () => {
     const handler = new RecordingHandler()
     serve(far, handler)
     handler.add(tiny)
-    let release = () => undefined as void
-    handler.hold = new Promise((resolve) => {
-      release = resolve
-    })
+    const release = handler.holdReads()
     const streams: FrameStream[] = []
     for (let i = 0; i < 65; i += 1) {
       const near = peers.peer({ role: 'client', name: `client-${i}` })
@@ -311,7 +341,10 @@ describe('retrieve: requests', () => {
     const there = stream.get(tiny)
     await assert.rejects(missing, { code: 'NOT_FOUND' })
     assert.deepEqual((await there).read(tiny, 0, 1), tiny.bytes)
-    pair.handler.failures.push(new SubnetError('REFUSED', 'the order is used up'), new SubnetError('INVALID', 'leaves'))
+    pair.handler.failures.push(
+      new SubnetError('REFUSED', 'the order is used up'),
+      new SubnetError('INVALID', 'leaves'),
+    )
     await assert.rejects(stream.get(tiny), { code: 'REFUSED' })
     await assert.rejects(stream.get(tiny), { code: 'INVALID' })
     await stream.get(tiny)
@@ -350,10 +383,7 @@ describe('retrieve: requests', () => {
   it('never exceed that limit from our client, also when callers give up and ask again', async () => {
     const pair = fixture()
     pair.handler.add(tiny)
-    let release = () => undefined as void
-    pair.handler.hold = new Promise((resolve) => {
-      release = resolve
-    })
+    const release = pair.handler.holdReads()
     const stream = await client(pair)
     const { signal, abort } = childSignal()
     const given = Array.from({ length: RETRIEVE_QUEUE_MAX }, () => stream.get(tiny, undefined, { signal }))
@@ -383,10 +413,7 @@ describe('retrieve: requests', () => {
   it('after a broken one are not served any more', async () => {
     const pair = fixture()
     pair.handler.add(tiny)
-    let release = () => undefined as void
-    pair.handler.hold = new Promise((resolve) => {
-      release = resolve
-    })
+    const release = pair.handler.holdReads()
     const frames = await raw(pair)
     await frames.writeMessage({ type: 'credit', bytes: RETRIEVE_CREDIT_BYTES })
     for (let number = 0; number < 5; number += 1) await ask(frames, number, tiny)
@@ -414,7 +441,9 @@ describe('retrieve: a miner that lies', () => {
 
   type Lie = (frames: FrameStream, number: number) => Promise<void>
 
-  async function against(lie: Lie): Promise<{ readonly pair: SessionsPair; readonly stream: RetrieveStream }> {
+  async function against(
+    lie: Lie,
+  ): Promise<{ readonly pair: SessionsPair; readonly stream: RetrieveStream }> {
     const pair = sessionsPair({ role: 'client' }, { role: 'miner' })
     pair.far.serveRaw(RETRIEVE, ['client'], async (frames) => {
       await frames.readHeader()
@@ -429,7 +458,14 @@ describe('retrieve: a miner that lies', () => {
 
   async function body(frames: FrameStream, number: number, range: ChunkRange, change = {}): Promise<void> {
     const { sizeBytes, bytes, proof } = range
-    await frames.writeMessage({ type: 'body', number, sizeBytes, lengthBytes: bytes.length, proof, ...change })
+    await frames.writeMessage({
+      type: 'body',
+      number,
+      sizeBytes,
+      lengthBytes: bytes.length,
+      proof,
+      ...change,
+    })
     await frames.writeBody(bytes)
   }
 
@@ -440,10 +476,20 @@ describe('retrieve: a miner that lies', () => {
     ['one bit of a chunk', 'MISMATCH', false, (frames, n) => body(frames, n, flipped)],
     ['another chunk', 'MISMATCH', false, (frames, n) => body(frames, n, rangeOf(other, 0, 0))],
     ['a chunk of another size', 'MISMATCH', false, (frames, n) => body(frames, n, rangeOf(large, 0, 0))],
-    ['too few bytes', 'MISMATCH', false, (frames, n) => body(frames, n, { ...whole, bytes: whole.bytes.subarray(1) })],
+    [
+      'too few bytes',
+      'MISMATCH',
+      false,
+      (frames, n) => body(frames, n, { ...whole, bytes: whole.bytes.subarray(1) }),
+    ],
     ['another range', 'MISMATCH', true, (frames, n) => body(frames, n, rangeOf(middle, 2, 1))],
     ['a range of another chunk', 'MISMATCH', true, (frames, n) => body(frames, n, rangeOf(other, 1, 1))],
-    ['a range without its proof', 'MISMATCH', true, (frames, n) => body(frames, n, rangeOf(middle, 1, 1), { proof: [] })],
+    [
+      'a range without its proof',
+      'MISMATCH',
+      true,
+      (frames, n) => body(frames, n, rangeOf(middle, 1, 1), { proof: [] }),
+    ],
     [
       'a range with a hash too many',
       'MISMATCH',
@@ -454,11 +500,22 @@ describe('retrieve: a miner that lies', () => {
       },
     ],
     ['what nobody asked for', 'INVALID', false, (frames, n) => body(frames, n + 7, whole)],
-    ['an end in the middle', 'DISCONNECTED', false, async (frames, n) => {
-      await frames.writeMessage({ type: 'body', number: n, sizeBytes: 20_000, lengthBytes: 20_000, proof: [] })
-      await frames.writeBody(whole.bytes.subarray(0, 100))
-      await frames.end()
-    }],
+    [
+      'an end in the middle',
+      'DISCONNECTED',
+      false,
+      async (frames, n) => {
+        await frames.writeMessage({
+          type: 'body',
+          number: n,
+          sizeBytes: 20_000,
+          lengthBytes: 20_000,
+          proof: [],
+        })
+        await frames.writeBody(whole.bytes.subarray(0, 100))
+        await frames.end()
+      },
+    ],
     ['no message', 'INVALID', false, (frames) => frames.writeBody(new Uint8Array(100))],
     ['a failure', 'BUSY', false, (frames) => frames.fail(new SubnetError('BUSY', 'later'))],
   ]

@@ -3,10 +3,17 @@ import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { z } from 'zod'
 import { DEPTH_MAX, ITEMS_MAX } from '../../../protocols/common/outline.js'
-import { boundedBytes, decodeMessage, encodeMessage, integer, list, text } from '../../../protocols/common/schema.js'
+import {
+  boundedBytes,
+  decodeMessage,
+  encodeMessage,
+  integer,
+  list,
+  text,
+} from '../../../protocols/common/schema.js'
 import { fromFailure } from '../../../protocols/common/status.js'
-import { isSubnetError, type SubnetError } from '../../../src/base/errors.js'
 import { locateAnswerSchema } from '../../../protocols/order/messages.js'
+import { isSubnetError, type SubnetError } from '../../../src/base/errors.js'
 
 const schema = z.strictObject({
   type: z.literal('thing'),
@@ -63,11 +70,11 @@ describe('decodeMessage', () => {
     ]
     for (const [wrong, field] of cases) {
       const error = refusal(encodeMessage({ ...thing, ...wrong }))
-      assert.equal(error.data['field'], field, error.message)
+      assert.equal(error.data.field, field, error.message)
     }
     for (const field of Object.keys(thing)) {
       const { [field as 'type']: _, ...rest } = thing
-      assert.equal(refusal(encodeMessage(rest)).data['field'], field)
+      assert.equal(refusal(encodeMessage(rest)).data.field, field)
     }
   })
 
@@ -76,7 +83,9 @@ describe('decodeMessage', () => {
     assert.equal(refusal(encodeMessage({ ...thing, ...evil })).message, 'thing: message has unknown fields')
     const proto = encodeMessage(JSON.parse('{"type":"x","__proto__":1}'))
     assert.ok(Buffer.from(proto).includes('__proto__'))
-    assert.throws(() => decodeMessage(z.strictObject({ type: z.literal('x') }), proto, 'x'), { code: 'INVALID' })
+    assert.throws(() => decodeMessage(z.strictObject({ type: z.literal('x') }), proto, 'x'), {
+      code: 'INVALID',
+    })
   })
 
   it('refuses bytes that are not the one encoding of their value', () => {
@@ -103,7 +112,9 @@ describe('decodeMessage', () => {
     const body = [...reversed].flatMap(([key, value]) => [...encodeMessage(key), ...encodeMessage(value)])
     refusal(Uint8Array.from([head, ...body]))
     const twice = Uint8Array.from([0xa2, ...encodeMessage('a'), 1, ...encodeMessage('a'), 1])
-    assert.throws(() => decodeMessage(z.strictObject({ a: integer(0, 9) }), twice, 'twice'), { code: 'INVALID' })
+    assert.throws(() => decodeMessage(z.strictObject({ a: integer(0, 9) }), twice, 'twice'), {
+      code: 'INVALID',
+    })
   })
 
   it('refuses what is nested deeply, or has too many items, before it builds anything', () => {

@@ -13,7 +13,13 @@ import { cryptoReady, verifySignature } from '../../../src/crypto/keys.js'
 import { duplexPair } from '../../kit/duplex-pair.js'
 import { FakeClock } from '../../kit/fake-clock.js'
 import { hex, readVectors, unhex } from '../../kit/vectors.js'
-import { fromJson, VECTOR_DOMAIN, vectorsAsJson, type WireMessage, wireVectors } from '../../kit/wire-vectors.js'
+import {
+  fromJson,
+  VECTOR_DOMAIN,
+  vectorsAsJson,
+  type WireMessage,
+  wireVectors,
+} from '../../kit/wire-vectors.js'
 
 interface VectorFile {
   readonly messages: readonly { readonly name: string; readonly header: string; readonly value: unknown }[]
@@ -91,7 +97,9 @@ describe('the vectors of the wire', () => {
   it('have one frame: the length in four bytes, then the header', async () => {
     const clock = new FakeClock()
     const [peer, ours] = duplexPair()
-    await new FrameStream(ours, clock, { headerBytesMax: 100, stallTimeoutMs: 1 }).writeMessage({ type: 'ask' })
+    await new FrameStream(ours, clock, { headerBytesMax: 100, stallTimeoutMs: 1 }).writeMessage({
+      type: 'ask',
+    })
     assert.equal(hex((await peer.read()) ?? new Uint8Array(0)), '0000000aa16474797065' + '6361736b')
   })
 

@@ -136,23 +136,25 @@ describe('offerMiners', () => {
     }
   })
 
-  it('permits the others what a quarter of the miners leave when they fail', () => {
-    const segments = 400
-    const live = miners(8, 64 * GIB)
-    const sizeBytes = segments * segmentSize('private', 1)
-    const { miners: offered } = offer(live, { ...ASK, profile: 'copies', sizeBytes })
+  it('permits the others what a third of the miners leave them when they fail', () => {
+    const [segments, failed] = [400, 3]
+    // Ten miners hold one chunk of every segment each, and may hold two.
+    const live = miners(10, 64 * GIB)
+    const sizeBytes = segments * segmentSize('private', 4)
+    const { miners: offered } = offer(live, { ...ASK, profile: 'small', sizeBytes })
     const candidates = offered.map(({ member, group, weight }) => ({ id: member.hotkey, group, weight }))
     const seed = seededRandom('seed').bytes(32)
     const chunks = new Array<number>(live.length).fill(0)
     for (let segment = 0; segment < segments; segment += 1) {
-      const plan = placeSegment({ seed, segment, n: 4, cap: 1, candidates })
-      const spares = plan.spares.filter((holder) => holder > 1)
-      for (const first of plan.holders) {
-        const holder = first > 1 ? first : (spares.shift() ?? 0)
-        chunks[holder] = (chunks[holder] ?? 0) + 1
+      const { holders, spares } = placeSegment({ seed, segment, n: 10, cap: 2, candidates })
+      const left = spares.filter((holder) => holder >= failed)
+      for (const first of holders) {
+        const holder = first >= failed ? first : left.shift()
+        if (holder !== undefined) chunks[holder] = (chunks[holder] ?? 0) + 1
       }
     }
-    assert.ok(offered.every(({ maxBytes }, i) => i <= 1 || maxBytes >= (chunks[i] ?? 0) * CHUNK_SIZE))
+    assert.ok(Math.max(...chunks) > segments + 100, 'the others take much more than their share')
+    assert.ok(offered.every(({ maxBytes }, index) => maxBytes >= (chunks[index] ?? 0) * CHUNK_SIZE))
   })
 
   it('takes the groups it is given, which may join more than the miners that answer show', () => {
