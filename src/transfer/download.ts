@@ -148,7 +148,7 @@ export class Download {
         throw error
       }
     })
-    const [bytes] = await firstOf(attempts, 1, this.#components.clock, options)
+    const [bytes] = await firstOf(attempts, 1, { clock: this.#components.clock, pace: this.#pool.pace }, options)
     if (bytes !== undefined) return bytes
     const what = reference === undefined ? 'the manifest' : `part ${number} of the manifest`
     throw new SubnetError('UNRECOVERABLE', `none of the ${holders.length} holders of ${what} gives it`, {

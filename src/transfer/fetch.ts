@@ -37,7 +37,7 @@ export async function fetchSegment(
   const attempts = preferred(place, pool).map((chunk) => async (signal: AbortSignal) => {
     return { chunk, span: await fetchChunk(place, chunk, pool, signal) }
   })
-  const got = await firstOf(attempts, k, clock, options)
+  const got = await firstOf(attempts, k, { clock, pace: pool.pace }, options)
   if (got.length < k) throw unrecoverable(place, got.length, pool)
   const found = new Array<VerifiedSpan | undefined>(n).fill(undefined)
   for (const { chunk, span } of got) found[chunk] = span

@@ -53,6 +53,15 @@ class RecordingHandler implements StoreHandler {
     this.lease = async (order, request) => this.sign(order, request)
   }
 
+  held: readonly boolean[] = []
+  /** Digests asked about. */
+  readonly asked: (readonly Uint8Array[])[] = []
+
+  async have(_order: Order, digests: readonly Uint8Array[]): Promise<readonly boolean[]> {
+    this.asked.push(digests)
+    return this.held
+  }
+
   async reserve(): Promise<Reservation> {
     this.reserved += 1
     const refusal = this.refusals.shift()
