@@ -9,7 +9,7 @@ export function toBits(answers: readonly boolean[]): Uint8Array {
 
 /** `INVALID` unless there are exactly `count` answers and nothing behind them. */
 export function fromBits(bits: Uint8Array, count: number): boolean[] {
-  const rest = (bits[bits.length - 1] ?? 0) >> ((count - 1) % 8 + 1)
+  const rest = (bits[bits.length - 1] ?? 0) >> (((count - 1) % 8) + 1)
   if (bits.length !== Math.ceil(count / 8) || rest !== 0) {
     throw new SubnetError('INVALID', `${bits.length} bytes are no answer to ${count} questions`)
   }

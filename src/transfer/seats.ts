@@ -10,10 +10,7 @@ export interface Seating extends Placement {
  * Leaves each chunk with the one who has it, wherever in the plan that is; the others keep their holder if its seat is
  * still free, and take the next free one if not. Every seat of a plan may take any chunk, so the group cap holds.
  */
-export function seatHeld(
-  plan: Placement,
-  holds: (candidate: number, chunk: number) => boolean,
-): Seating {
+export function seatHeld(plan: Placement, holds: (candidate: number, chunk: number) => boolean): Seating {
   const free: (number | undefined)[] = [...plan.holders, ...plan.spares]
   const holders: (number | undefined)[] = plan.holders.map(() => undefined)
   const sit = (chunk: number, seat: number) => {

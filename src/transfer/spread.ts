@@ -74,7 +74,9 @@ export class Spread {
       const { digest, auditRoot, sizeBytes } = chunkAt(index)
       this.entries[candidate]?.push([digest, auditRoot, sizeBytes, ...placeOf(index)])
     }
-    const seating = this.#resumes ? await this.#seat(chunks, plan, options) : { ...plan, held: new Set<number>() }
+    const seating = this.#resumes
+      ? await this.#seat(chunks, plan, options)
+      : { ...plan, held: new Set<number>() }
     for (const index of seating.held) {
       keep(seating.holders[index] as number, index)
       this.#reusedBytes += chunkAt(index).sizeBytes

@@ -22,7 +22,7 @@ import type { Manifest } from '../../redundancy/manifest.js'
 import { maskCommitment, maskRootOf } from '../../redundancy/mask.js'
 import { manifestQuorum, PROFILES, type ProfileName } from '../../redundancy/profiles.js'
 import { OBJECT_KEY_BYTES } from '../../redundancy/seal.js'
-import { Download, type DownloadOptions } from '../../transfer/download.js'
+import { type ByteRange, Download, type DownloadOptions, rangeIn } from '../../transfer/download.js'
 import type { SegmentPlace } from '../../transfer/fetch.js'
 import type { PutJournal, PutRecord } from '../../transfer/put-journal.js'
 import { type UploadOptions, type UploadReport, upload } from '../../transfer/upload.js'
@@ -59,7 +59,10 @@ export interface PutResult extends UploadReport {
 
 /** An object ready to be read. */
 export interface GetResult {
+  /** Of the whole object. */
   readonly sizeBytes: number
+  /** What is read of it. */
+  readonly range: Required<ByteRange>
   readonly profile: ProfileName
   /** The verified plaintext in order; ending it early ends the transfer. */
   readonly data: AsyncIterable<Uint8Array>
@@ -187,7 +190,8 @@ export class StorageClient {
   }
 
   /**
-   * Opens an object for reading. Rejects with `INVALID` for what is no read capability, `NOT_FOUND` when no validator
+   * Opens an object, or a range of its bytes, for reading. Rejects with `INVALID` for what is no read capability or no
+   * range of the object, `NOT_FOUND` when no validator
    * knows the object, `MISMATCH` when the key is another object's, `UNRECOVERABLE` when too few holders are left; the
    * last also while reading.
    */
@@ -198,6 +202,7 @@ export class StorageClient {
     const download = this.#download(parsed)
     const { objectKey } = parsed
     const manifest = await this.#manifest(download, options, objectKey)
+    const range = await rangeOf(download, manifest, options)
     async function* data(): AsyncGenerator<Uint8Array> {
       try {
         yield* download.read(manifest, objectKey, options)
@@ -205,7 +210,7 @@ export class StorageClient {
         await download.close()
       }
     }
-    return { sizeBytes: manifest.sizeBytes, profile: manifest.code.name, data: data() }
+    return { sizeBytes: manifest.sizeBytes, range, profile: manifest.code.name, data: data() }
   }
 
   /** What the manifest says of the object and how many of its chunks are at miners that answer now. */
@@ -308,6 +313,20 @@ export class StorageClient {
 function requireKeyOf({ maskCommitment: committed }: Manifest, objectKey: Uint8Array): void {
   if (committed === undefined || equals(maskCommitment(maskRootOf(objectKey)), committed)) return
   throw new SubnetError('MISMATCH', 'the key of this capability is not the key of this object')
+}
+
+/** Before anything of it is fetched. */
+async function rangeOf(
+  download: Download,
+  { sizeBytes }: Manifest,
+  { range }: DownloadOptions,
+): Promise<Required<ByteRange>> {
+  try {
+    return rangeIn(sizeBytes, range)
+  } catch (error) {
+    await download.close()
+    throw error
+  }
 }
 
 function objectStatus(

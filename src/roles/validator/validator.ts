@@ -68,10 +68,7 @@ export class Validator implements Startable {
       mailbox: { max: 1_024, policy: 'reject' },
       tasksMax: 1,
     })
-    const handler = new OrderService(
-      { ...components, ledger: this.#ledger, watch: this.#watch },
-      init.domain,
-    )
+    const handler = new OrderService({ ...components, ledger: this.#ledger, watch: this.#watch }, init.domain)
     const own = { domain: init.domain, validator: signer.publicKey }
     serveOrders({ ...components, authority, handler }, own)
   }

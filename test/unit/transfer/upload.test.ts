@@ -83,7 +83,11 @@ function setUp(miners = 6) {
   const peers = new StorePeers(miners)
   const orders = new FakeOrders(peers)
   const progress: UploadProgress[] = []
-  const put = (source: AsyncIterable<Uint8Array>, options: UploadOptions = {}, resumes = false): Promise<UploadReport> =>
+  const put = (
+    source: AsyncIterable<Uint8Array>,
+    options: UploadOptions = {},
+    resumes = false,
+  ): Promise<UploadReport> =>
     upload(
       source,
       {
@@ -307,7 +311,9 @@ describe('upload', () => {
     const stop = new AbortController()
     const onProgress = ({ doneBytes }: UploadProgress) => doneBytes > 0 && stop.abort(new Error('killed'))
     await assert.rejects(set.put(inPieces(bytes), { signal: stop.signal, onProgress }), /killed/)
-    const keptBefore = set.peers.miners.flatMap((miner) => miner.kept).reduce((sum, each) => sum + each.sizeBytes, 0)
+    const keptBefore = set.peers.miners
+      .flatMap((miner) => miner.kept)
+      .reduce((sum, each) => sum + each.sizeBytes, 0)
     assert.ok(keptBefore > 0)
     const report = await set.put(inPieces(bytes), {}, true)
     assert.equal(report.reusedBytes, keptBefore)
