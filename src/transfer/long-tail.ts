@@ -21,8 +21,8 @@ export interface LongTailPlan {
   readonly holders: readonly number[]
   /** Who takes one in another's stead, in order. */
   readonly spares: readonly number[]
-  /** With so many kept, the rest may be given up. */
-  readonly quorum: number
+  /** With so many kept, may the rest be given up? */
+  readonly isEnough: (kept: number) => boolean
   /** Chunks that count as kept from the start. */
   readonly held: ReadonlySet<number>
 }
@@ -177,7 +177,8 @@ class LongTail {
   #leftMs(chunk: Chunk, slowMs: number): number {
     const waitedMs = this.#components.clock.monotonicMs() - chunk.offeredMs
     if (this.#spares.length > 0) return slowMs - waitedMs
-    return this.#kept < this.#plan.quorum ? Number.POSITIVE_INFINITY : slowMs * PATIENCE_FACTOR - waitedMs
+    if (!this.#plan.isEnough(this.#kept)) return Number.POSITIVE_INFINITY
+    return slowMs * PATIENCE_FACTOR - waitedMs
   }
 
   #overtake(chunk: Chunk): void {

@@ -82,7 +82,7 @@ export class Spread {
       this.#reusedBytes += chunkAt(index).sizeBytes
     }
     return await sendAll(
-      { ...seating, quorum: plan.quorum },
+      { ...seating, isEnough: (kept) => kept >= plan.quorum },
       {
         clock,
         slow: this.#slow,

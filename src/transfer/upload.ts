@@ -9,11 +9,11 @@ import type { WireDomain } from '../../protocols/common/signed.js'
 import { sameKey } from '../../protocols/common/signed.js'
 import type { KnownPeer } from '../../protocols/hello/sessions.js'
 import type { SignedLease } from '../../protocols/lease/lease.js'
-import { LEASE_ENTRIES_MAX, MANIFEST_SEGMENT } from '../../protocols/lease/lease.js'
+import { MANIFEST_SEGMENT } from '../../protocols/lease/lease.js'
 import type { OrderClient } from '../../protocols/order/client.js'
 import type { PlaceBody, Placed } from '../../protocols/order/messages.js'
 import type { AbortOptions } from '../base/abort.js'
-import { isSubnetError, SubnetError } from '../base/errors.js'
+import { SubnetError } from '../base/errors.js'
 import { MIB } from '../base/units.js'
 import type { SegmentCoder } from '../coding/coding-pool.js'
 import { toSs58 } from '../crypto/keys.js'
@@ -39,6 +39,7 @@ import {
 import type { EncodedSegment, EncodeSegmentInit, SegmentEntry } from '../redundancy/segment.js'
 import { cut } from './cut.js'
 import { mapInOrder } from './in-flight.js'
+import { collectLeases, Quorums } from './lease-round.js'
 import { Spread } from './spread.js'
 import { StorePool, type StorePoolComponents } from './store-pool.js'
 
@@ -161,6 +162,7 @@ class Upload {
   readonly #manifestInit: ManifestInit
   readonly #builder: ManifestBuilder
   readonly #nodes: Uint8Array[] = []
+  readonly #quorums = new Quorums()
   #doneBytes = 0
   #segments = 0
   /** By what miners kept; the validator's count, which also has the leases, is the one that is told. */
@@ -257,6 +259,7 @@ class Upload {
     const place = (chunk: number) => [shape.index, chunk] as const
     const kept = await this.#spread.send(chunks, { ...plan, quorum }, place, { signal })
     if (kept < quorum) throw notDurable(`segment ${shape.index}`, kept, quorum, this.#spread.lastFailure)
+    this.#quorums.setSegment(shape.index, quorum)
     if (this.#segments === 0 || kept - shape.n < this.#weakest.weakestReceipts - this.#weakest.fullReceipts) {
       this.#weakest = { weakestReceipts: kept, fullReceipts: shape.n }
     }
@@ -285,6 +288,7 @@ class Upload {
     const place = () => [MANIFEST_SEGMENT, number] as const
     const kept = await this.#spread.send(copies, { ...plan, quorum }, place, this.#options)
     if (kept < quorum) throw notDurable('the manifest', kept, quorum, this.#spread.lastFailure)
+    this.#quorums.setNode(number, quorum)
     if (number > 0) this.#nodes.push(bytes)
   }
 
@@ -293,7 +297,17 @@ class Upload {
     if (built.node !== undefined) await this.#sendNode(built.node.bytes)
     await this.#sendNode(built.root, 0)
     const object = built.manifest.address
-    const leases = await this.#leases(object)
+    const round = {
+      object,
+      endBlock: this.#placed.leaseEndBlock,
+      entries: this.#spread.entries,
+      quorums: this.#quorums,
+    }
+    const leases = await collectLeases(
+      round,
+      { pool: this.#pool, clock: this.#components.clock },
+      this.#options,
+    )
     const report = this.#report(built, leases)
     await init.beforeCommit?.(report)
     const { weakestReceipts, fullReceipts } = await this.#components.orders.commit(
@@ -321,28 +335,6 @@ class Upload {
       retries: this.#spread.retries,
       ...(placed.warning === undefined ? {} : { warning: placed.warning }),
     }
-  }
-
-  /** A miner that fails to sign drops out with its chunks; whether enough is left is the validator's judgement. */
-  async #leases(object: Uint8Array): Promise<SignedLease[]> {
-    const endBlock = this.#placed.leaseEndBlock
-    const signing = this.#spread.entries.map(async (entries, candidate) => {
-      if (entries.length === 0) return undefined
-      if (entries.length > LEASE_ENTRIES_MAX) {
-        throw new SubnetError(
-          'INVALID',
-          `one miner would hold ${entries.length} chunks, a lease names ${LEASE_ENTRIES_MAX}`,
-        )
-      }
-      try {
-        return await this.#pool.lease(candidate, { object, entries, endBlock }, this.#options)
-      } catch (error) {
-        this.#options.signal?.throwIfAborted()
-        if (!isSubnetError(error)) throw error
-        return undefined
-      }
-    })
-    return (await Promise.all(signing)).filter((lease) => lease !== undefined)
   }
 }
 

@@ -619,6 +619,7 @@ describe('store: the client', () => {
         await frames.readBytes(20_000)
       }
       await frames.writeMessage({ type: 'kept', number: 0, present: false })
+      await frames.readHeader({ waitMs: Number.POSITIVE_INFINITY })
     }, { bufferBytes: 20_000 })
     const sent = stream.send(wireChunk(1, 1_000_000))
     for (let passed = 0; passed < 2 * STORE_IDLE_TIMEOUT_MS + 20_000; passed += 5_000) await pair.clock.advance(5_000)
