@@ -19,5 +19,6 @@ export {
 export type { ProfileName } from './redundancy/profiles.js'
 export type { GetResult, ObjectStatus, PutOptions, PutResult, StorageClient } from './roles/client/client.js'
 export type { AuditReport } from './roles/validator/auditor.js'
-export type { DownloadOptions, DownloadProgress } from './transfer/download.js'
-export type { HolderReport, UploadOptions, UploadProgress } from './transfer/upload.js'
+export type { ByteRange, DownloadOptions, DownloadProgress } from './transfer/download.js'
+export type { PutJournal, PutRecord } from './transfer/put-journal.js'
+export type { HolderReport, UploadOptions, UploadProgress, UploadReport } from './transfer/upload.js'

@@ -21,7 +21,7 @@ export interface FrameInit {
 }
 
 export interface ReadOptions extends AbortOptions {
-  /** Replaces the stall timeout for the start of a header. */
+  /** Replaces the stall timeout for the start of a header; infinite where the caller measures the silence itself. */
   readonly waitMs?: number
   /** Largest header expected here, bytes, where the protocol's largest comes later. */
   readonly headerBytesMax?: number
@@ -33,6 +33,8 @@ export interface ReadOptions extends AbortOptions {
  */
 export const BYTES_PER_SECOND_MIN = 2 * KIB
 
+/** Bytes written under one deadline. */
+const WRITE_BYTES_MAX = 64 * KIB
 const PREFIX_BYTES = 4
 
 export class FrameStream {
@@ -144,9 +146,13 @@ export class FrameStream {
   /** A write that fails ends the stream: half a frame may be on its way, and nothing said after it would be understood. */
   async writeBody(bytes: Uint8Array, options: AbortOptions = {}): Promise<void> {
     const what = `writing to ${this.remotePeer}`
-    using scope = deadline(this.#clock, this.#transferMs(bytes.length), what, options.signal)
     try {
-      await this.duplex.write(bytes, { signal: scope.signal })
+      // Piece by piece, each with its own deadline: a peer that takes nothing is found out soon, a slow one is waited for.
+      for (let at = 0; at < bytes.length; at += WRITE_BYTES_MAX) {
+        const piece = bytes.subarray(at, at + WRITE_BYTES_MAX)
+        using scope = deadline(this.#clock, this.#transferMs(piece.length), what, options.signal)
+        await this.duplex.write(piece, { signal: scope.signal })
+      }
     } catch (error) {
       this.abort(error)
       throw error
@@ -194,6 +200,7 @@ export class FrameStream {
   }
 
   async #read(timeoutMs: number, options: AbortOptions): Promise<Uint8Array | undefined> {
+    if (timeoutMs === Number.POSITIVE_INFINITY) return await this.duplex.read(options)
     using scope = deadline(this.#clock, timeoutMs, `waiting for ${this.remotePeer}`, options.signal)
     return await this.duplex.read({ signal: scope.signal })
   }

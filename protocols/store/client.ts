@@ -6,6 +6,7 @@
 import { equals } from 'uint8arrays'
 import type { AbortOptions } from '../../src/base/abort.js'
 import { raceAbort } from '../../src/base/abort.js'
+import type { Clock, Timer } from '../../src/base/clock.js'
 import { SubnetError, toSubnetError } from '../../src/base/errors.js'
 import { Semaphore } from '../../src/base/semaphore.js'
 import type { FrameStream } from '../common/frames.js'
@@ -19,6 +20,7 @@ import type { KnownPeer } from '../hello/sessions.js'
 import type { LeaseEntry, SignedLease } from '../lease/lease.js'
 import { checkLeaseHeld } from '../lease/lease.js'
 import type { Order } from '../order/order.js'
+import { fromBits } from './bits.js'
 import type { StoreAnswer } from './messages.js'
 import { STORE, STORE_IDLE_TIMEOUT_MS, storeAnswerSchema, storeOpenedSchema } from './messages.js'
 
@@ -45,12 +47,18 @@ export class StoreStream {
   readonly #frames: FrameStream
   readonly #order: Order
   readonly #domain: WireDomain
+  readonly #clock: Clock
   readonly #credit: Semaphore
   /** One frame with its body at a time. */
   readonly #writer = new Semaphore({ permitsMax: 1, waitersMax: 1_024 })
   readonly #chunks = new Map<number, Pending<boolean>>()
   /** In the order in which they were asked for, which is that of the answers. */
   readonly #leases: Pending<SignedLease>[] = []
+  /** The same of what is asked for with `have`. */
+  readonly #haves: (Pending<boolean[]> & { readonly count: number })[] = []
+  /** Frames being written now: while bytes leave, a missing answer is not silence. */
+  #writing = 0
+  #silence: Timer | undefined
   #next = 0
   #failure: SubnetError | undefined
 
@@ -59,12 +67,14 @@ export class StoreStream {
     frames: FrameStream,
     order: Order,
     domain: WireDomain,
+    clock: Clock,
     creditChunks: number,
   ) {
     this.peer = peer
     this.#frames = frames
     this.#order = order
     this.#domain = domain
+    this.#clock = clock
     this.#credit = new Semaphore({ permitsMax: creditChunks, waitersMax: 1_024 })
   }
 
@@ -83,13 +93,33 @@ export class StoreStream {
         await frames.readMessage(storeOpenedSchema, 'opened', options),
         peer.peerId,
       )
-      const stream = new StoreStream(peer, frames, order, domain, opened.creditChunks)
+      const stream = new StoreStream(peer, frames, order, domain, components.clock, opened.creditChunks)
       void stream.#readAnswers()
       return stream
     } catch (error) {
       frames.abort(error)
       throw error
     }
+  }
+
+  /** Nothing more can be asked of it. */
+  get ended(): boolean {
+    return this.#failure !== undefined
+  }
+
+  /** Chunks and questions not answered yet. */
+  get waiting(): number {
+    return this.#chunks.size + this.#leases.length + this.#haves.length
+  }
+
+  /** For each of at most `STORE_HAVE_MAX` digests whether the miner holds it: its word, which its lease then binds. */
+  async have(digests: readonly Uint8Array[], options: AbortOptions = {}): Promise<readonly boolean[]> {
+    const answer = this.#ask<boolean[]>(
+      (pending) => this.#haves.push({ ...pending, count: digests.length }),
+      () => this.#frames.writeMessage({ type: 'have', digests }),
+      options,
+    )
+    return await raceAbort(answer, options.signal)
   }
 
   /** Resolves when the miner says that the chunk is durable: true if it held it already. */
@@ -156,7 +186,11 @@ export class StoreStream {
         options.signal?.throwIfAborted()
         if (this.#failure !== undefined) throw this.#failure
         register({ resolve, reject })
+        this.#writing += 1
+        this.#listen()
         await write().catch((error: unknown) => this.#end(toSubnetError(error, 'DISCONNECTED')))
+        this.#writing -= 1
+        this.#listen()
       })
       writing.catch(reject)
     })
@@ -166,11 +200,13 @@ export class StoreStream {
     try {
       for (;;) {
         const answer = await this.#frames.readOptional(storeAnswerSchema, 'store answer', {
-          waitMs: STORE_IDLE_TIMEOUT_MS,
+          // Silence is measured by #listen: it begins when our bytes have left, not when the last answer came.
+          waitMs: Number.POSITIVE_INFINITY,
         })
         if (answer === undefined)
           throw new SubnetError('DISCONNECTED', `${this.peer.peerId} ended the stream`)
         this.#settle(unlessFailure(answer, this.peer.peerId))
+        this.#listen()
       }
     } catch (error) {
       this.#end(toSubnetError(error, 'DISCONNECTED'))
@@ -178,6 +214,17 @@ export class StoreStream {
   }
 
   #settle(answer: Exclude<StoreAnswer, { type: 'failure' }>): void {
+    if (answer.type === 'held') {
+      const asked = this.#haves.shift()
+      if (asked === undefined) throw new SubnetError('INVALID', 'what is held, never asked for')
+      try {
+        asked.resolve(fromBits(answer.bits, asked.count))
+      } catch (error) {
+        asked.reject(error)
+        throw error
+      }
+      return
+    }
     if (answer.type === 'leased') {
       const asked = this.#leases.shift()
       if (asked === undefined) throw new SubnetError('INVALID', 'a lease, never asked for')
@@ -192,12 +239,26 @@ export class StoreStream {
     else pending.reject(fromFailure(answer.failure, this.peer.peerId))
   }
 
+  /** Measures the miner's silence anew: only while it owes an answer and has all that we said. */
+  #listen(): void {
+    this.#silence?.cancel()
+    this.#silence = undefined
+    if (this.#failure !== undefined || this.waiting === 0 || this.#writing > 0) return
+    this.#silence = this.#clock.after(STORE_IDLE_TIMEOUT_MS, () => {
+      const text = `${this.peer.peerId} has not answered for ${STORE_IDLE_TIMEOUT_MS} ms`
+      this.#end(new SubnetError('TIMEOUT', text))
+    })
+  }
+
   /** The stream is over for everybody who waits on it. */
   #end(reason: SubnetError): void {
     this.#failure ??= reason
-    for (const pending of [...this.#chunks.values(), ...this.#leases]) pending.reject(this.#failure)
+    this.#silence?.cancel()
+    const waiting = [...this.#chunks.values(), ...this.#leases, ...this.#haves]
+    for (const pending of waiting) pending.reject(this.#failure)
     this.#chunks.clear()
     this.#leases.length = 0
+    this.#haves.length = 0
     this.#frames.abort(this.#failure)
   }
 }

@@ -2,7 +2,7 @@
 import { z } from 'zod'
 import { CHUNK_SIZE } from '../../src/redundancy/profiles.js'
 import type { ProtocolSpec } from '../common/protocol.js'
-import { blockField, digestField, integer, list } from '../common/schema.js'
+import { blockField, boundedBytes, digestField, integer, list } from '../common/schema.js'
 import { failureSchema } from '../common/status.js'
 import { LEASE_BYTES_MAX, LEASE_ENTRIES_MAX, leaseEntrySchema, signedLeaseSchema } from '../lease/lease.js'
 import { orderSchema } from '../order/order.js'
@@ -21,6 +21,9 @@ export const STORE_CREDIT_CHUNKS_MAX = 8
 /** Time a client may leave an open stream idle between chunks: it may be encoding, or waiting for others. */
 export const STORE_IDLE_TIMEOUT_MS = 120_000
 
+/** Digests that one `have` may ask about. */
+export const STORE_HAVE_MAX = 512
+
 const chunkNumber = integer(0, 0xffffffff)
 
 export const storeOpenSchema = z.strictObject({ type: z.literal('open'), order: orderSchema })
@@ -35,6 +38,8 @@ export const storeRequestSchema = z.discriminatedUnion('type', [
     auditRoot: digestField,
     sizeBytes: integer(1, CHUNK_SIZE),
   }),
+  /** Which of these are with you already, so that their bodies need not be sent? */
+  z.strictObject({ type: z.literal('have'), digests: list(digestField, 1, STORE_HAVE_MAX) }),
   /** Sign that you hold these until then. */
   z.strictObject({
     type: z.literal('lease'),
@@ -54,6 +59,8 @@ export const storeAnswerSchema = z.discriminatedUnion('type', [
   z.strictObject({ type: z.literal('kept'), number: chunkNumber, present: z.boolean() }),
   /** This chunk was not kept; the stream goes on. */
   z.strictObject({ type: z.literal('refused'), number: chunkNumber, failure: failureSchema }),
+  /** One bit for each digest asked about, in their order, the lowest bit of a byte first; the last byte's rest is 0. */
+  z.strictObject({ type: z.literal('held'), bits: boundedBytes(1, STORE_HAVE_MAX / 8) }),
   z.strictObject({ type: z.literal('leased'), lease: signedLeaseSchema }),
   /** The stream is over. */
   failureSchema,

@@ -18,6 +18,7 @@ import { serve } from '../hello/exchange.js'
 import type { LeaseEntry, SignedLease } from '../lease/lease.js'
 import type { Order } from '../order/order.js'
 import { checkOrder, checkOrderTime, OPEN_BYTES_MAX } from '../order/order.js'
+import { toBits } from './bits.js'
 import type { StoreRequest } from './messages.js'
 import {
   STORE,
@@ -37,6 +38,8 @@ export interface Reservation {
 export interface StoreHandler {
   /** Room under this order: `NO_SPACE`, `BUSY`, or `REFUSED` when the order is used up. */
   reserve(order: Order, sizeBytes: number): Promise<Reservation>
+  /** For each digest whether it is held, and for long enough that this order's put can count on it. */
+  have(order: Order, digests: readonly Uint8Array[]): Promise<readonly boolean[]>
   /** Signs for chunks that are all held; `NOT_FOUND` names the first that is not. */
   lease(order: Order, request: LeaseRequest): Promise<SignedLease>
 }
@@ -107,6 +110,7 @@ class StoreExchange {
         if (request === undefined) break
         checkOrderTime(this.#order, this.#authority.block)
         if (request.type === 'chunk') await this.#receive(request)
+        else if (request.type === 'have') await this.#have(request.digests)
         else await this.#lease(request)
       }
     } finally {
@@ -166,6 +170,11 @@ class StoreExchange {
       if (isTellable(error)) await this.#refuse({ number }, error)
       else this.#scope.abort(error)
     }
+  }
+
+  async #have(digests: readonly Uint8Array[]): Promise<void> {
+    const held = await this.#handler.have(this.#order, digests)
+    await this.#answer({ type: 'held', bits: toBits(held) })
   }
 
   async #lease(request: LeaseRequest): Promise<void> {

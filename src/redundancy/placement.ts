@@ -31,7 +31,7 @@ export interface Ranked {
 }
 
 export interface PlaceSegmentInit {
-  /** 32 bytes that nobody can choose freely: a hash over beacon, client and object. */
+  /** 32 bytes, the same whenever this put is placed again: a hash over chain, validator and put. */
   readonly seed: Uint8Array
   readonly segment: number
   /** Chunks to place. */

@@ -3,6 +3,7 @@
  * What leaves here is exactly what went in, or an error.
  */
 import { pipe } from 'it-pipe'
+import { concat } from 'uint8arrays'
 import type { PeerComponents } from '../../protocols/hello/exchange.js'
 import type { KnownPeer } from '../../protocols/hello/sessions.js'
 import type { OrderClient } from '../../protocols/order/client.js'
@@ -11,12 +12,12 @@ import type { AbortOptions } from '../base/abort.js'
 import { invariant, SubnetError } from '../base/errors.js'
 import { MIB } from '../base/units.js'
 import type { SegmentCoder } from '../coding/coding-pool.js'
-import { segmentAt, segmentCount } from '../redundancy/layout.js'
+import { segmentAt, segmentCount, segmentSize, spansOf } from '../redundancy/layout.js'
 import type { Manifest, NodeReference } from '../redundancy/manifest.js'
 import { openInline, parseManifestNode, parseManifestRoot } from '../redundancy/manifest.js'
 import { CHUNK_SIZE } from '../redundancy/profiles.js'
-import type { SegmentEntry } from '../redundancy/segment.js'
-import { fetchSegment, type SegmentPlace } from './fetch.js'
+import { openSpan, type SegmentEntry } from '../redundancy/segment.js'
+import { fetchSegment, fetchSpan, type SegmentPlace } from './fetch.js'
 import { mapInOrder } from './in-flight.js'
 import { Locator } from './locate.js'
 import { firstOf } from './race.js'
@@ -38,8 +39,21 @@ export interface DownloadProgress {
   readonly retries: number
 }
 
+/** Plaintext bytes from `start` on, up to and without `end` or up to the object's end: as `slice` counts them. */
+export interface ByteRange {
+  readonly start: number
+  readonly end?: number
+}
+
 export interface DownloadOptions extends AbortOptions {
+  /** Default: the whole object. Only what it takes is fetched: whole segments, and parts of chunks at its two ends. */
+  readonly range?: ByteRange
   readonly onProgress?: (progress: DownloadProgress) => void
+}
+
+interface SegmentRange {
+  readonly first: number
+  readonly end: number
 }
 
 export class Download {
@@ -61,27 +75,33 @@ export class Download {
     return parseManifestRoot(await this.#fetchNode(0, this.#address, options))
   }
 
-  /** The plaintext, in order. */
+  /** The plaintext, in order, a piece for each segment. `INVALID` for a range that begins beyond the end. */
   async *read(
     manifest: Manifest,
     objectKey: Uint8Array,
     options: DownloadOptions = {},
   ): AsyncGenerator<Uint8Array> {
+    const { start, end } = rangeIn(manifest.sizeBytes, options.range)
     if (manifest.content.kind === 'inline') {
-      yield openInline(manifest, objectKey)
+      yield openInline(manifest, objectKey).subarray(start, end)
       return
     }
-    const { components, pool } = { components: this.#components, pool: this.#pool }
+    if (start === end) return
+    const segmentBytes = segmentSize(manifest.class, manifest.code.k)
     const atOnce = Math.max(2, Math.floor(IN_FLIGHT_BYTES_MAX / (manifest.code.k * CHUNK_SIZE)))
+    const wanted = { first: Math.floor(start / segmentBytes), end: Math.ceil(end / segmentBytes) }
     let doneBytes = 0
-    const plaintexts = pipe(this.segments(manifest, options), (places) =>
+    const plaintexts = pipe(this.segments(manifest, options, wanted), (places) =>
       mapInOrder(
         places,
         atOnce,
         async (place, signal) => {
-          const chunks = await fetchSegment(place, { pool, clock: components.clock }, { signal })
-          const source = { shape: place.shape, entry: place.entry, chunks }
-          return await components.coding.decode(source, objectKey, { signal })
+          const from = place.shape.index * segmentBytes
+          const own = { start: Math.max(start, from), end: Math.min(end, from + place.shape.plainBytes) }
+          const isWhole = own.end - own.start === place.shape.plainBytes
+          return isWhole
+            ? await this.#wholeSegment(place, objectKey, signal)
+            : await this.#partOfSegment(manifest, place, own, objectKey, signal)
         },
         options,
       ),
@@ -89,9 +109,34 @@ export class Download {
     for await (const plaintext of plaintexts) {
       yield plaintext
       doneBytes += plaintext.length
-      const { peers, retries } = pool
-      options.onProgress?.({ doneBytes, totalBytes: manifest.sizeBytes, peers, retries })
+      const { peers, retries } = this.#pool
+      options.onProgress?.({ doneBytes, totalBytes: end - start, peers, retries })
     }
+  }
+
+  async #wholeSegment(place: SegmentPlace, objectKey: Uint8Array, signal: AbortSignal): Promise<Uint8Array> {
+    const { clock, coding } = this.#components
+    const chunks = await fetchSegment(place, { pool: this.#pool, clock }, { signal })
+    return await coding.decode({ shape: place.shape, entry: place.entry, chunks }, objectKey, { signal })
+  }
+
+  /** Only the frames that the range touches. */
+  async #partOfSegment(
+    manifest: Manifest,
+    place: SegmentPlace,
+    { start, end }: Required<ByteRange>,
+    objectKey: Uint8Array,
+    signal: AbortSignal,
+  ): Promise<Uint8Array> {
+    const { clock } = this.#components
+    const spans = [...spansOf(manifest, start, end)]
+    const parts = await Promise.all(
+      spans.map(async (span) => {
+        const chunks = await fetchSpan(place, span, { pool: this.#pool, clock }, { signal })
+        return openSpan(span, { entry: place.entry, chunks }, objectKey)
+      }),
+    )
+    return concat(parts)
   }
 
   /** Holders of each manifest node, root first, as leased. */
@@ -102,32 +147,42 @@ export class Download {
     )
   }
 
-  /** Every segment with its chunks' names and holders, in order. */
-  async *segments(manifest: Manifest, options: AbortOptions = {}): AsyncGenerator<SegmentPlace> {
-    const total = segmentCount(manifest)
-    let index = 0
-    for await (const entry of this.#entries(manifest, options)) {
+  /** Every segment, or those from `first` up to and without `end`, with its chunks' names and holders, in order. */
+  async *segments(
+    manifest: Manifest,
+    options: AbortOptions = {},
+    { first, end }: SegmentRange = { first: 0, end: segmentCount(manifest) },
+  ): AsyncGenerator<SegmentPlace> {
+    let index = first
+    for await (const entry of this.#entries(manifest, options, { first, end })) {
       const holders = await this.#locator.segment(index, options)
       yield { shape: segmentAt(manifest, index), entry, holders }
       index += 1
     }
-    invariant(index === total, 'a parsed manifest lists every segment')
+    invariant(index === end, 'a parsed manifest lists every segment')
   }
 
   async close(reason?: Error): Promise<void> {
     await this.#pool.close(reason)
   }
 
-  async *#entries(manifest: Manifest, options: AbortOptions): AsyncGenerator<SegmentEntry> {
+  async *#entries(
+    manifest: Manifest,
+    options: AbortOptions,
+    { first, end }: SegmentRange,
+  ): AsyncGenerator<SegmentEntry> {
     const { content } = manifest
     if (content.kind === 'inline') return
     if (content.kind === 'segments') {
-      yield* content.segments
+      yield* content.segments.slice(first, end)
       return
     }
     for (const [position, reference] of content.nodes.entries()) {
+      const { firstSegment, segmentCount: count } = reference
+      if (firstSegment + count <= first || firstSegment >= end) continue
       const bytes = await this.#fetchNode(position + 1, reference.digest, options, reference)
-      yield* parseManifestNode(manifest, reference, bytes)
+      const entries = parseManifestNode(manifest, reference, bytes)
+      yield* entries.slice(Math.max(0, first - firstSegment), end - firstSegment)
     }
   }
 
@@ -148,7 +203,12 @@ export class Download {
         throw error
       }
     })
-    const [bytes] = await firstOf(attempts, 1, this.#components.clock, options)
+    const [bytes] = await firstOf(
+      attempts,
+      1,
+      { clock: this.#components.clock, pace: this.#pool.pace },
+      options,
+    )
     if (bytes !== undefined) return bytes
     const what = reference === undefined ? 'the manifest' : `part ${number} of the manifest`
     throw new SubnetError('UNRECOVERABLE', `none of the ${holders.length} holders of ${what} gives it`, {
@@ -156,4 +216,17 @@ export class Download {
       data: { holders: holders.length },
     })
   }
+}
+
+/** The part of it that the object has; `INVALID` if it begins beyond the end, or ends before it begins. */
+export function rangeIn(sizeBytes: number, range: ByteRange | undefined): Required<ByteRange> {
+  const { start, end = sizeBytes } = range ?? { start: 0 }
+  const isRange = Number.isInteger(start) && Number.isInteger(end) && 0 <= start && start <= end
+  if (!isRange || start > sizeBytes) {
+    throw new SubnetError(
+      'INVALID',
+      `bytes ${start} to ${end} are no part of an object of ${sizeBytes} bytes`,
+    )
+  }
+  return { start, end: Math.min(end, sizeBytes) }
 }

@@ -1,14 +1,16 @@
 /**
- * Any k of the n chunks of a segment, from whoever gives them soonest: data chunks first, then as `race.ts` says. Every
- * chunk is verified before it counts.
+ * Any k of the n chunks of a segment, from whoever gives them soonest: data chunks first, then as `race.ts` says. Or a
+ * part of one data chunk, from its own holder, else the same part of any k others. All is verified before it counts.
  */
 import type { Holder } from '../../protocols/order/messages.js'
+import type { LeafRange } from '../../protocols/retrieve/client.js'
 import type { AbortOptions } from '../base/abort.js'
 import type { Clock } from '../base/clock.js'
 import { SubnetError } from '../base/errors.js'
 import { toSs58 } from '../crypto/keys.js'
+import { LEAF_BYTES } from '../crypto/merkle.js'
 import type { VerifiedSpan } from '../redundancy/chunk.js'
-import type { SegmentShape } from '../redundancy/layout.js'
+import { type ChunkSpan, type SegmentShape, spanIn } from '../redundancy/layout.js'
 import type { SegmentEntry } from '../redundancy/segment.js'
 import { firstOf } from './race.js'
 import type { RetrievePool } from './retrieve-pool.js'
@@ -37,10 +39,46 @@ export async function fetchSegment(
   const attempts = preferred(place, pool).map((chunk) => async (signal: AbortSignal) => {
     return { chunk, span: await fetchChunk(place, chunk, pool, signal) }
   })
-  const got = await firstOf(attempts, k, clock, options)
+  const got = await firstOf(attempts, k, { clock, pace: pool.pace }, options)
   if (got.length < k) throw unrecoverable(place, got.length, pool)
   const found = new Array<VerifiedSpan | undefined>(n).fill(undefined)
   for (const { chunk, span } of got) found[chunk] = span
+  return found
+}
+
+/**
+ * What it takes to open `span` of the place's segment: that part of its chunk, or of any k others. Rejects with
+ * `UNRECOVERABLE` when neither can be had.
+ */
+export async function fetchSpan(
+  place: SegmentPlace,
+  span: ChunkSpan,
+  { pool, clock }: FetchComponents,
+  options: AbortOptions = {},
+): Promise<(VerifiedSpan | undefined)[]> {
+  const { k, n } = place.shape
+  const partOf = async (chunk: number, signal: AbortSignal) => {
+    const { offsetBytes, lengthBytes } = spanIn(span, chunk)
+    const range = { firstLeaf: offsetBytes / LEAF_BYTES, leaves: Math.ceil(lengthBytes / LEAF_BYTES) }
+    return { chunk, part: await fetchChunk(place, chunk, pool, signal, range) }
+  }
+  const pacing = { clock, pace: pool.pace }
+  const own = async (signal: AbortSignal) => [await partOf(span.chunk, signal)]
+  const others = async (signal: AbortSignal) => {
+    // A short last data chunk may end before the span: it is known there without being asked for.
+    const known = Array.from({ length: k }, (_, chunk) => chunk).filter(
+      (chunk) => chunk !== span.chunk && spanIn(span, chunk).lengthBytes === 0,
+    )
+    const asked = preferred(place, pool).filter((chunk) => chunk !== span.chunk && !known.includes(chunk))
+    const attempts = asked.map((chunk) => (inner: AbortSignal) => partOf(chunk, inner))
+    const got = await firstOf(attempts, k - known.length, pacing, { signal })
+    if (got.length + known.length < k) throw unrecoverable(place, got.length + known.length, pool)
+    return got
+  }
+  const [parts] = await firstOf([own, others], 1, pacing, options)
+  if (parts === undefined) throw unrecoverable(place, 0, pool)
+  const found = new Array<VerifiedSpan | undefined>(n).fill(undefined)
+  for (const { chunk, part } of parts) found[chunk] = part
   return found
 }
 
@@ -60,12 +98,13 @@ function preferred(place: SegmentPlace, pool: RetrievePool): number[] {
     .map(({ chunk }) => chunk)
 }
 
-/** The chunk from the first of its holders that gives it. */
+/** The chunk, or leaves of it, from the first of its holders that gives it. */
 async function fetchChunk(
   place: SegmentPlace,
   chunk: number,
   pool: RetrievePool,
   signal: AbortSignal,
+  range?: LeafRange,
 ): Promise<VerifiedSpan> {
   const reference = place.entry.chunks[chunk]
   const holders = place.holders[chunk] ?? []
@@ -73,7 +112,7 @@ async function fetchChunk(
   let failure: unknown = new SubnetError('NOT_FOUND', 'nobody holds this chunk')
   for (const holder of holders) {
     try {
-      return await pool.request(holder, (stream) => stream.get(reference, undefined, { signal }), { signal })
+      return await pool.request(holder, (stream) => stream.get(reference, range, { signal }), { signal })
     } catch (error) {
       signal.throwIfAborted()
       failure = error

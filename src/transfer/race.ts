@@ -3,10 +3,13 @@ import { type AbortOptions, childSignal } from '../base/abort.js'
 import type { Clock } from '../base/clock.js'
 import { isSubnetError } from '../base/errors.js'
 
-/** Silence after which one more attempt is made than needed; again after each such pause. */
-const HEDGE_AFTER_MS = 2_000
-
 export type Attempt<T> = (signal: AbortSignal) => Promise<T>
+
+export interface Pacing {
+  readonly clock: Clock
+  /** Silence after which one more attempt is made than needed; again after each such pause. Asked at each. */
+  readonly pace: { readonly hedgeAfterMs: number }
+}
 
 /**
  * What the first `needed` attempts to succeed give, fewer when all others failed. They begin in their order: as many as
@@ -15,7 +18,7 @@ export type Attempt<T> = (signal: AbortSignal) => Promise<T>
 export async function firstOf<T>(
   attempts: readonly Attempt<T>[],
   needed: number,
-  clock: Clock,
+  { clock, pace }: Pacing,
   options: AbortOptions = {},
 ): Promise<T[]> {
   using scope = childSignal(options.signal)
@@ -34,15 +37,15 @@ export async function firstOf<T>(
     }
     const onAbort = () => end(() => reject(scope.signal.reason))
     const hedge = () => {
-      timer = clock.after(HEDGE_AFTER_MS, hedge)
+      timer = clock.after(pace.hedgeAfterMs, hedge)
       startNext()
     }
-    let timer = clock.after(HEDGE_AFTER_MS, hedge)
+    let timer = clock.after(pace.hedgeAfterMs, hedge)
     const succeed = (value: T) => {
       if (over) return
       found.push(value)
       timer.cancel()
-      timer = clock.after(HEDGE_AFTER_MS, hedge)
+      timer = clock.after(pace.hedgeAfterMs, hedge)
     }
     const fail = (error: unknown) => {
       // An expected failure is the next one's turn; a defect must be seen.

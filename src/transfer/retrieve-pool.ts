@@ -8,6 +8,7 @@ import { RetrieveStream } from '../../protocols/retrieve/client.js'
 import { type AbortOptions, childSignal, raceAbort } from '../base/abort.js'
 import { isSubnetError, SubnetError, toSubnetError } from '../base/errors.js'
 import { toSs58 } from '../crypto/keys.js'
+import { Pace } from './pace.js'
 import { candidatePeer } from './store-pool.js'
 
 /** A failed miner is tried again after this, if it is still needed. */
@@ -19,6 +20,8 @@ interface Failed {
 }
 
 export class RetrievePool {
+  /** Of the requests that were answered. */
+  readonly pace = new Pace()
   readonly #components: PeerComponents
   readonly #streams = new Map<string, Promise<RetrieveStream>>()
   /** Streams that opened, for counting what waits at each. */
@@ -61,8 +64,11 @@ export class RetrievePool {
   ): Promise<T> {
     const failure = this.failure(holder)
     if (failure !== undefined) throw failure
+    const startedMs = this.#components.clock.monotonicMs()
     try {
-      return await ask(await raceAbort(this.#stream(holder), options.signal))
+      const answer = await ask(await raceAbort(this.#stream(holder), options.signal))
+      this.pace.add(this.#components.clock.monotonicMs() - startedMs)
+      return answer
     } catch (error) {
       options.signal?.throwIfAborted()
       this.#failures += 1

@@ -1,26 +1,57 @@
 /** Sending the chunks of one segment, or the copies of one manifest node, each to its holder or else to a spare. */
 import type { LeaseEntry } from '../../protocols/lease/lease.js'
-import type { AbortOptions } from '../base/abort.js'
+import { type AbortOptions, deadline } from '../base/abort.js'
+import type { Clock } from '../base/clock.js'
 import { isSubnetError } from '../base/errors.js'
 import type { Placement } from '../redundancy/placement.js'
 import type { EncodedChunk } from '../redundancy/segment.js'
+import { sendAll } from './long-tail.js'
+import { type Seating, seatHeld } from './seats.js'
 import type { StorePool } from './store-pool.js'
+
+/** Who has not said by then what it holds gets the bodies: a miner that is gone must not hold up the others. */
+const HAVE_TIMEOUT_MS = 15_000
+
+export interface SpreadComponents {
+  readonly pool: Pick<StorePool, 'send' | 'have' | 'retries'>
+  readonly clock: Clock
+}
+
+export interface SpreadInit {
+  readonly candidates: number
+  /** Ask what is there before sending: for a put that was begun before. */
+  readonly resumes: boolean
+}
+
+export interface SpreadPlan extends Placement {
+  /** With so many kept, the rest need not be waited for. */
+  readonly quorum: number
+}
 
 export class Spread {
   /** Per candidate, what it said is durable: the entries of its lease. */
   readonly entries: LeaseEntry[][]
-  readonly #pool: StorePool
+  readonly #components: SpreadComponents
+  readonly #resumes: boolean
+  readonly #slow = new Set<number>()
   #moved = 0
+  #reusedBytes = 0
   #lastFailure: unknown
 
-  constructor(pool: StorePool, candidates: number) {
-    this.#pool = pool
+  constructor(components: SpreadComponents, { candidates, resumes }: SpreadInit) {
+    this.#components = components
+    this.#resumes = resumes
     this.entries = Array.from({ length: candidates }, () => [])
   }
 
   /** Chunks that had to be offered again: to the same miner or to a spare. */
   get retries(): number {
-    return this.#pool.retries + this.#moved
+    return this.#components.pool.retries + this.#moved
+  }
+
+  /** Bytes that did not have to be sent, for a miner held them. */
+  get reusedBytes(): number {
+    return this.#reusedBytes
   }
 
   get lastFailure(): unknown {
@@ -29,31 +60,59 @@ export class Spread {
 
   /**
    * How many of `chunks` became durable. `placeOf` says under which segment and index chunk i enters the lease. Ends
-   * when every chunk is kept or out of spares; rejects only when aborted.
+   * when every chunk is kept or out of spares, as `long-tail.ts` says; rejects only when aborted.
    */
   async send(
     chunks: readonly EncodedChunk[],
-    plan: Placement,
+    plan: SpreadPlan,
     placeOf: (chunk: number) => readonly [segment: number, index: number],
     options: AbortOptions,
   ): Promise<number> {
-    const spares = [...plan.spares]
-    const sendOne = async (chunk: EncodedChunk, index: number): Promise<boolean> => {
-      for (let holder = plan.holders[index]; holder !== undefined; holder = spares.shift()) {
-        try {
-          await this.#pool.send(holder, chunk, options)
-          this.entries[holder]?.push([chunk.digest, chunk.auditRoot, chunk.sizeBytes, ...placeOf(index)])
-          return true
-        } catch (error) {
-          options.signal?.throwIfAborted()
-          if (!isSubnetError(error)) throw error
-          this.#lastFailure = error
-          this.#moved += 1
-        }
-      }
-      return false
+    const { pool, clock } = this.#components
+    const chunkAt = (index: number) => chunks[index] as EncodedChunk
+    const keep = (candidate: number, index: number) => {
+      const { digest, auditRoot, sizeBytes } = chunkAt(index)
+      this.entries[candidate]?.push([digest, auditRoot, sizeBytes, ...placeOf(index)])
     }
-    const kept = await Promise.all(chunks.map(sendOne))
-    return kept.filter(Boolean).length
+    const seating = this.#resumes
+      ? await this.#seat(chunks, plan, options)
+      : { ...plan, held: new Set<number>() }
+    for (const index of seating.held) {
+      keep(seating.holders[index] as number, index)
+      this.#reusedBytes += chunkAt(index).sizeBytes
+    }
+    return await sendAll(
+      { ...seating, isEnough: (kept) => kept >= plan.quorum },
+      {
+        clock,
+        slow: this.#slow,
+        send: (candidate, index) => pool.send(candidate, chunkAt(index), options),
+        onKept: keep,
+        onMoved: (failure) => {
+          this.#moved += 1
+          if (failure !== undefined) this.#lastFailure = failure
+        },
+      },
+      options,
+    )
+  }
+
+  /** Asks everybody in the plan about all chunks: since the first run, spares and other weights may have moved them. */
+  async #seat(chunks: readonly EncodedChunk[], plan: SpreadPlan, options: AbortOptions): Promise<Seating> {
+    const candidates = [...new Set([...plan.holders, ...plan.spares])]
+    const digests = chunks.map(({ digest }) => digest)
+    const answers = new Map<number, readonly boolean[]>()
+    const ask = async (candidate: number) => {
+      using scope = deadline(this.#components.clock, HAVE_TIMEOUT_MS, 'asking what is held', options.signal)
+      try {
+        answers.set(candidate, await this.#components.pool.have(candidate, digests, scope))
+      } catch (error) {
+        options.signal?.throwIfAborted()
+        // Whoever does not say is sent the bodies, or fails at those.
+        if (!isSubnetError(error)) throw error
+      }
+    }
+    await Promise.all(candidates.map(ask))
+    return seatHeld(plan, (candidate, chunk) => answers.get(candidate)?.[chunk] === true)
   }
 }

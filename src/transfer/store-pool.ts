@@ -9,8 +9,8 @@ import type { SignedLease } from '../../protocols/lease/lease.js'
 import type { Candidate } from '../../protocols/order/messages.js'
 import type { LeaseTerms, OutgoingChunk } from '../../protocols/store/client.js'
 import { StoreStream } from '../../protocols/store/client.js'
-import type { AbortOptions } from '../base/abort.js'
-import { type ErrorCode, isSubnetError, toSubnetError } from '../base/errors.js'
+import { type AbortOptions, childSignal, raceAbort } from '../base/abort.js'
+import { type ErrorCode, isSubnetError, SubnetError, toSubnetError } from '../base/errors.js'
 import type { Random } from '../base/random.js'
 import { randomFraction } from '../base/random.js'
 
@@ -32,10 +32,14 @@ export class StorePool {
   readonly #domain: WireDomain
   readonly #candidates: readonly Candidate[]
   readonly #streams = new Map<number, Promise<StoreStream>>()
+  /** A stream serves every chunk of the upload, so none of them may end its opening: only `close` does. */
+  readonly #life = childSignal()
   readonly #failures = new Map<number, Error>()
   /** Why a candidate takes no more chunks; those it took it holds. */
   readonly #full = new Map<number, Error>()
   retries = 0
+  /** Bytes of bodies that were given to streams, those sent twice included. */
+  sentBytes = 0
 
   constructor(components: StorePoolComponents, domain: WireDomain, candidates: readonly Candidate[]) {
     this.#components = components
@@ -59,8 +63,10 @@ export class StorePool {
       const full = this.#full.get(candidate)
       if (full !== undefined) throw full
       try {
-        const stream = await this.#stream(candidate, options)
-        await stream.send(chunk, options)
+        const stream = await raceAbort(this.#stream(candidate), options.signal)
+        const sending = stream.send(chunk, options)
+        this.sentBytes += chunk.bytes.length
+        await sending
         return
       } catch (error) {
         options.signal?.throwIfAborted()
@@ -78,9 +84,19 @@ export class StorePool {
     }
   }
 
+  /** For each digest whether this candidate holds it. One that does not say is not given up for that. */
+  async have(
+    candidate: number,
+    digests: readonly Uint8Array[],
+    options: AbortOptions = {},
+  ): Promise<readonly boolean[]> {
+    const stream = await raceAbort(this.#stream(candidate), options.signal)
+    return await stream.have(digests, options)
+  }
+
   async lease(candidate: number, terms: LeaseTerms, options: AbortOptions = {}): Promise<SignedLease> {
     try {
-      const stream = await this.#stream(candidate, options)
+      const stream = await raceAbort(this.#stream(candidate), options.signal)
       return await stream.lease(terms, options)
     } catch (error) {
       options.signal?.throwIfAborted()
@@ -91,26 +107,36 @@ export class StorePool {
 
   /** Ends every stream: in peace, or with a reason that reaches the miners as a reset. */
   async close(reason?: Error): Promise<void> {
+    this.#life.abort(reason ?? overtaken())
     const streams = await Promise.allSettled(this.#streams.values())
     for (const result of streams) {
       if (result.status === 'rejected') continue
-      if (reason !== undefined) result.value.abort(reason)
+      const { value: stream } = result
+      // One that still owes an answer was overtaken: waiting for it now would make the cut pointless.
+      if (reason !== undefined || stream.waiting > 0) stream.abort(reason ?? overtaken())
       // A miner that is gone by now has given its receipts; there is nothing left to lose.
-      else await result.value.close().catch(() => undefined)
+      else await stream.close().catch(() => undefined)
     }
   }
 
-  #stream(candidate: number, options: AbortOptions): Promise<StoreStream> {
-    const failure = this.#failures.get(candidate)
-    if (failure !== undefined) return Promise.reject(failure)
-    let stream = this.#streams.get(candidate)
-    if (stream === undefined) {
-      const { order, ...place } = this.#candidateAt(candidate)
-      stream = StoreStream.open(this.#components, candidatePeer(place), order, this.#domain, options)
-      this.#streams.set(candidate, stream)
-      // Whoever waits for it gets the reason. A miner that has no room for a stream now is asked for one again.
-      stream.catch((error: unknown) => isSubnetError(error, 'BUSY') && this.#streams.delete(candidate))
+  /** The candidate's stream; a new one in place of one that ended idle, which says nothing about the miner. */
+  async #stream(candidate: number): Promise<StoreStream> {
+    for (;;) {
+      const failure = this.#failures.get(candidate)
+      if (failure !== undefined) throw failure
+      const opening = this.#streams.get(candidate) ?? this.#open(candidate)
+      const stream = await opening
+      if (!stream.ended || this.#failures.has(candidate)) return stream
+      if (this.#streams.get(candidate) === opening) this.#streams.delete(candidate)
     }
+  }
+
+  #open(candidate: number): Promise<StoreStream> {
+    const { order, ...place } = this.#candidateAt(candidate)
+    const stream = StoreStream.open(this.#components, candidatePeer(place), order, this.#domain, this.#life)
+    this.#streams.set(candidate, stream)
+    // Whoever waits for it gets the reason. A miner that has no room for a stream now is asked for one again.
+    stream.catch((error: unknown) => isSubnetError(error, 'BUSY') && this.#streams.delete(candidate))
     return stream
   }
 
@@ -130,6 +156,10 @@ export class StorePool {
       () => undefined,
     )
   }
+}
+
+function overtaken(): SubnetError {
+  return new SubnetError('STOPPED', 'the upload is over; others were sooner')
 }
 
 export function candidatePeer(place: Pick<Candidate, 'hotkey' | 'peerId' | 'address'>): KnownPeer {

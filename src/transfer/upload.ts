@@ -9,12 +9,11 @@ import type { WireDomain } from '../../protocols/common/signed.js'
 import { sameKey } from '../../protocols/common/signed.js'
 import type { KnownPeer } from '../../protocols/hello/sessions.js'
 import type { SignedLease } from '../../protocols/lease/lease.js'
-import { LEASE_ENTRIES_MAX, MANIFEST_SEGMENT } from '../../protocols/lease/lease.js'
+import { MANIFEST_SEGMENT } from '../../protocols/lease/lease.js'
 import type { OrderClient } from '../../protocols/order/client.js'
 import type { PlaceBody, Placed } from '../../protocols/order/messages.js'
 import type { AbortOptions } from '../base/abort.js'
-import { isSubnetError, SubnetError } from '../base/errors.js'
-import type { Random } from '../base/random.js'
+import { SubnetError } from '../base/errors.js'
 import { MIB } from '../base/units.js'
 import type { SegmentCoder } from '../coding/coding-pool.js'
 import { toSs58 } from '../crypto/keys.js'
@@ -40,6 +39,7 @@ import {
 import type { EncodedSegment, EncodeSegmentInit, SegmentEntry } from '../redundancy/segment.js'
 import { cut } from './cut.js'
 import { mapInOrder } from './in-flight.js'
+import { collectLeases, Quorums } from './lease-round.js'
 import { Spread } from './spread.js'
 import { StorePool, type StorePoolComponents } from './store-pool.js'
 
@@ -64,6 +64,12 @@ export interface UploadInit {
   readonly sizeBytes?: number
   readonly leaseBlocks: number
   readonly createdUnixSeconds: number
+  /** 16 bytes, the client's name for this put: with it, the validator places a second run as the first. */
+  readonly put: Uint8Array
+  /** This object's chunks may be at the miners already: they are asked before bodies are sent. */
+  readonly resumes: boolean
+  /** Called when everything is kept and leased, before a validator counts it, with what the upload will resolve to. */
+  readonly beforeCommit?: (report: UploadReport) => Promise<void>
 }
 
 /** How far an upload is. */
@@ -93,6 +99,10 @@ export interface UploadReport {
   readonly address: Uint8Array
   readonly sizeBytes: number
   readonly storedBytes: number
+  /** Bytes of bodies that left this machine, those that were sent twice included. */
+  readonly sentBytes: number
+  /** Bytes that miners held from an earlier run. */
+  readonly reusedBytes: number
   readonly segments: number
   readonly endBlock: number
   /** Receipts of the weakest segment, and how many a complete one has. */
@@ -114,7 +124,7 @@ export async function upload(
   components: UploadComponents,
   options: UploadOptions = {},
 ): Promise<UploadReport> {
-  const placed = await components.orders.place(init.validator, placeRequest(init, components.random), options)
+  const placed = await components.orders.place(init.validator, placeRequest(init), options)
   const pool = new StorePool(components, init.domain, placed.candidates)
   try {
     const report = await new Upload(init, components, placed, pool, options).run(source)
@@ -126,11 +136,11 @@ export async function upload(
   }
 }
 
-function placeRequest(init: UploadInit, random: Random): PlaceBody {
-  const { profile, sizeBytes, leaseBlocks } = init
+function placeRequest(init: UploadInit): PlaceBody {
+  const { profile, sizeBytes, leaseBlocks, put } = init
   return {
     profile: profile.name,
-    put: random.bytes(16),
+    put,
     leaseBlocks,
     ...(sizeBytes === undefined ? {} : { sizeBytes }),
   }
@@ -152,8 +162,11 @@ class Upload {
   readonly #manifestInit: ManifestInit
   readonly #builder: ManifestBuilder
   readonly #nodes: Uint8Array[] = []
+  readonly #quorums = new Quorums()
   #doneBytes = 0
   #segments = 0
+  /** By what miners kept; the validator's count, which also has the leases, is the one that is told. */
+  #weakest: Pick<UploadReport, 'weakestReceipts' | 'fullReceipts'>
 
   constructor(
     init: UploadInit,
@@ -163,6 +176,7 @@ class Upload {
     options: UploadOptions,
   ) {
     this.#init = init
+    this.#weakest = { weakestReceipts: init.profile.n, fullReceipts: init.profile.n }
     this.#components = components
     this.#placed = placed
     this.#candidates = placed.candidates.map(({ hotkey, group, weight }) => ({
@@ -172,7 +186,10 @@ class Upload {
     }))
     this.#pool = pool
     this.#options = options
-    this.#spread = new Spread(pool, placed.candidates.length)
+    this.#spread = new Spread(
+      { pool, clock: components.clock },
+      { candidates: placed.candidates.length, resumes: init.resumes },
+    )
     this.#manifestInit = {
       owner: { class: 'private', objectKey: init.objectKey },
       profile: init.profile,
@@ -238,9 +255,14 @@ class Upload {
       cap,
       candidates: this.#candidates,
     })
-    const kept = await this.#spread.send(chunks, plan, (chunk) => [shape.index, chunk], { signal })
     const quorum = durableQuorum(shrinkProfile(profile, shape.k))
+    const place = (chunk: number) => [shape.index, chunk] as const
+    const kept = await this.#spread.send(chunks, { ...plan, quorum }, place, { signal })
     if (kept < quorum) throw notDurable(`segment ${shape.index}`, kept, quorum, this.#spread.lastFailure)
+    this.#quorums.setSegment(shape.index, quorum)
+    if (this.#segments === 0 || kept - shape.n < this.#weakest.weakestReceipts - this.#weakest.fullReceipts) {
+      this.#weakest = { weakestReceipts: kept, fullReceipts: shape.n }
+    }
     this.#segments += 1
     this.#doneBytes += shape.plainBytes
     const { peers } = this.#pool
@@ -262,59 +284,57 @@ class Upload {
     })
     const chunk = { ...describeChunk(bytes), bytes }
     const copies = plan.holders.map(() => chunk)
-    const kept = await this.#spread.send(copies, plan, () => [MANIFEST_SEGMENT, number], this.#options)
     const quorum = manifestQuorum(profile)
+    const place = () => [MANIFEST_SEGMENT, number] as const
+    const kept = await this.#spread.send(copies, { ...plan, quorum }, place, this.#options)
     if (kept < quorum) throw notDurable('the manifest', kept, quorum, this.#spread.lastFailure)
+    this.#quorums.setNode(number, quorum)
     if (number > 0) this.#nodes.push(bytes)
   }
 
   async #commit(built: BuiltManifest): Promise<UploadReport> {
-    const { init, placed } = { init: this.#init, placed: this.#placed }
+    const init = this.#init
     if (built.node !== undefined) await this.#sendNode(built.node.bytes)
     await this.#sendNode(built.root, 0)
     const object = built.manifest.address
-    const leases = await this.#leases(object)
-    const committed = await this.#components.orders.commit(
+    const round = {
+      object,
+      endBlock: this.#placed.leaseEndBlock,
+      entries: this.#spread.entries,
+      quorums: this.#quorums,
+    }
+    const leases = await collectLeases(
+      round,
+      { pool: this.#pool, clock: this.#components.clock },
+      this.#options,
+    )
+    const report = this.#report(built, leases)
+    await init.beforeCommit?.(report)
+    const { weakestReceipts, fullReceipts } = await this.#components.orders.commit(
       init.validator,
       { object, profile: init.profile.name, maskRoot: maskRootOf(init.objectKey) },
       { nodes: [built.root, ...this.#nodes], leases },
       this.#options,
     )
+    return { ...report, weakestReceipts, fullReceipts }
+  }
+
+  #report({ manifest }: BuiltManifest, leases: readonly SignedLease[]): UploadReport {
+    const placed = this.#placed
     const holders = holderReports(leases, placed)
     return {
-      address: object,
-      sizeBytes: built.manifest.sizeBytes,
+      address: manifest.address,
+      sizeBytes: manifest.sizeBytes,
       storedBytes: holders.reduce((sum, { bytes }) => sum + bytes, 0),
+      sentBytes: this.#pool.sentBytes,
+      reusedBytes: this.#spread.reusedBytes,
       segments: this.#segments,
       endBlock: placed.leaseEndBlock,
-      weakestReceipts: committed.weakestReceipts,
-      fullReceipts: committed.fullReceipts,
+      ...this.#weakest,
       holders,
       retries: this.#spread.retries,
       ...(placed.warning === undefined ? {} : { warning: placed.warning }),
     }
-  }
-
-  /** A miner that fails to sign drops out with its chunks; whether enough is left is the validator's judgement. */
-  async #leases(object: Uint8Array): Promise<SignedLease[]> {
-    const endBlock = this.#placed.leaseEndBlock
-    const signing = this.#spread.entries.map(async (entries, candidate) => {
-      if (entries.length === 0) return undefined
-      if (entries.length > LEASE_ENTRIES_MAX) {
-        throw new SubnetError(
-          'INVALID',
-          `one miner would hold ${entries.length} chunks, a lease names ${LEASE_ENTRIES_MAX}`,
-        )
-      }
-      try {
-        return await this.#pool.lease(candidate, { object, entries, endBlock }, this.#options)
-      } catch (error) {
-        this.#options.signal?.throwIfAborted()
-        if (!isSubnetError(error)) throw error
-        return undefined
-      }
-    })
-    return (await Promise.all(signing)).filter((lease) => lease !== undefined)
   }
 }
 

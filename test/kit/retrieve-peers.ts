@@ -4,6 +4,7 @@ import { type Order, signOrder } from '../../protocols/order/order.js'
 import { type ChunkRange, type RetrieveHandler, serveRetrieve } from '../../protocols/retrieve/server.js'
 import { SubnetError } from '../../src/base/errors.js'
 import { sha256 } from '../../src/crypto/hash.js'
+import { LEAF_BYTES, LeafHasher, proveRange } from '../../src/crypto/merkle.js'
 import { testHotkey } from './chain-keys.js'
 import { FakeClock } from './fake-clock.js'
 import { PeerMesh } from './peer-mesh.js'
@@ -20,6 +21,8 @@ export class ScriptedHolder implements RetrieveHandler {
   /** Chunks that were asked for, as hex. */
   readonly asked: string[] = []
   refusal: Error | undefined
+  /** Bytes of all bodies it gave. */
+  givenBytes = 0
   /** Gives bytes that are not the chunk's. */
   lies = false
   #hold: ReturnType<typeof deferred<void>> | undefined
@@ -38,12 +41,23 @@ export class ScriptedHolder implements RetrieveHandler {
     this.#hold = undefined
   }
 
-  async read(_order: Order, digest: Uint8Array): Promise<ChunkRange> {
+  async read(_order: Order, digest: Uint8Array, firstLeaf: number, leaves: number): Promise<ChunkRange> {
     this.asked.push(hex(digest))
     await this.#hold?.promise
     if (this.refusal !== undefined) throw this.refusal
     const bytes = this.#chunks.get(hex(digest))
     if (bytes === undefined) throw new SubnetError('NOT_FOUND', 'not held')
+    if (leaves > 0) {
+      const hasher = new LeafHasher()
+      hasher.update(bytes)
+      const { leafHashes } = hasher.finish()
+      const end = Math.min(bytes.length, (firstLeaf + leaves) * LEAF_BYTES)
+      const part = bytes.subarray(firstLeaf * LEAF_BYTES, end)
+      this.givenBytes += part.length
+      const proof = proveRange(leafHashes, firstLeaf, Math.ceil(part.length / LEAF_BYTES))
+      return { sizeBytes: bytes.length, bytes: part, proof }
+    }
+    this.givenBytes += bytes.length
     return { sizeBytes: bytes.length, bytes: this.lies ? bytes.map((byte) => byte ^ 1) : bytes, proof: [] }
   }
 

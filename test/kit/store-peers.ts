@@ -1,4 +1,5 @@
 /** A client and miners of one upload, in memory: real `store` streams, handlers the test scripts. Wait for `cryptoReady`. */
+import { equals } from 'uint8arrays'
 import type { SignedLease } from '../../protocols/lease/lease.js'
 import { signLease } from '../../protocols/lease/lease.js'
 import type { Candidate } from '../../protocols/order/messages.js'
@@ -14,6 +15,7 @@ import type { NewChunk } from '../../src/shard/shard.js'
 import { testHotkey } from './chain-keys.js'
 import { FakeClock } from './fake-clock.js'
 import { PeerMesh } from './peer-mesh.js'
+import { deferred } from './probe-actor.js'
 import { testId } from './test-chunk.js'
 import { TEST_DOMAIN } from './test-subnet.js'
 
@@ -32,9 +34,24 @@ export class ScriptedMiner implements StoreHandler {
   refusals: Error[] = []
   forever = false
   leaseRefusal: Error | undefined
+  #hold: ReturnType<typeof deferred<void>> | undefined
 
   constructor(number: number) {
     this.#number = number
+  }
+
+  /** Keeps nothing, and answers no body, until `release`. */
+  hold(): void {
+    this.#hold = deferred<void>()
+  }
+
+  release(): void {
+    this.#hold?.resolve()
+    this.#hold = undefined
+  }
+
+  async have(_order: Order, digests: readonly Uint8Array[]): Promise<boolean[]> {
+    return digests.map((digest) => this.kept.some((chunk) => equals(chunk.digest, digest)))
   }
 
   async reserve(_order: Order): Promise<Reservation> {
@@ -42,6 +59,7 @@ export class ScriptedMiner implements StoreHandler {
     const refusal = this.forever ? this.refusals[0] : this.refusals.shift()
     if (refusal !== undefined) throw refusal
     const keep = async (chunk: Body) => {
+      await this.#hold?.promise
       this.kept.push(chunk)
       return 'stored' as const
     }

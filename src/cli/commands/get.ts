@@ -1,17 +1,20 @@
-/** `subnet-node get CAP`: reads an object back, verified, to a file or standard output. */
-import { open, rename, rm } from 'node:fs/promises'
+/** `subnet-node get CAP`: reads an object or a part of it back, verified, to a file or standard output. */
 import type { Command } from 'commander'
 import { systemClock } from '../../base/clock.js'
-import { SubnetError, toSubnetError } from '../../base/errors.js'
+import { SubnetError } from '../../base/errors.js'
 import { formatBytes, formatDuration } from '../../base/units.js'
+import type { ByteRange } from '../../transfer/download.js'
 import { addClientOptions, withClient } from '../client-session.js'
 import { addProgressOption, type OutputOptions } from '../options.js'
 import { Output } from '../output.js'
+import { PartFile } from '../part-file.js'
 import { ProgressLine, type ProgressMode } from '../progress.js'
 
 interface GetOptions extends OutputOptions {
   readonly output: string
   readonly progress: ProgressMode
+  readonly range?: ByteRange
+  readonly resume: boolean
 }
 
 export function addGet(program: Command): void {
@@ -20,6 +23,12 @@ export function addGet(program: Command): void {
     .description('read an object back; every byte is verified')
     .argument('<capability>', 'what `put` printed: subnet:…#…')
     .option('-o, --output <file>', 'file to write, or - for standard output', '-')
+    .option(
+      '--range <start-end>',
+      'only these bytes, both ends included; without an end to the last',
+      parseRange,
+    )
+    .option('--no-resume', 'read all of it again, whatever an interrupted run has left')
     .action(get)
   addProgressOption(command)
   addClientOptions(command)
@@ -37,23 +46,44 @@ async function get(capability: string, options: GetOptions): Promise<void> {
   await withClient(options, async (client, signal) => {
     const line = new ProgressLine(systemClock, 'reading', options.progress)
     const startedMs = systemClock.monotonicMs()
+    const { start = 0, end } = options.range ?? {}
+    const what = `${capability} ${start}-${end ?? ''}`
+    const part = toStdout ? undefined : await PartFile.open(options.output, what, !options.resume)
+    const resumedBytes = part?.doneBytes ?? 0
+    if (resumedBytes > 0)
+      output.note(`going on with ${options.output}.part: ${formatBytes(resumedBytes)} are there`)
     try {
-      const object = await client.storage.get(capability, {
-        signal,
-        onProgress: (progress) => line.update(progress),
-      })
-      if (!toStdout) await writeFile(options.output, object.data)
+      const object = await client.storage
+        .get(capability, {
+          signal,
+          range: { start: start + resumedBytes, ...(end === undefined ? {} : { end }) },
+          onProgress: (progress) => line.update(progress),
+        })
+        .catch(async (error: unknown) => {
+          await part?.abandon()
+          throw error
+        })
+      if (part !== undefined) await part.fill(object.data)
       else if (!(await writeStdout(object.data))) return
       line.end()
       const elapsedMs = systemClock.monotonicMs() - startedMs
-      output.note(`${formatBytes(object.sizeBytes)} read and verified in ${formatDuration(elapsedMs)}`)
-      const { sizeBytes, profile } = object
-      if (options.json && !toStdout)
-        output.result({ sizeBytes, profile, output: options.output, elapsedMs }, '')
+      const { sizeBytes, profile, range } = object
+      const readBytes = range.end - range.start
+      output.note(`${formatBytes(readBytes)} read and verified in ${formatDuration(elapsedMs)}`)
+      const facts = { sizeBytes, readBytes, resumedBytes, profile, output: options.output, elapsedMs }
+      if (options.json && !toStdout) output.result(facts, '')
     } finally {
       line.end()
     }
   })
+}
+
+/** Ends included on the command line, as HTTP has them; as `slice` has them inside. */
+function parseRange(text: string): ByteRange {
+  const [, start = '', end = ''] = /^(\d{1,15})-(\d{0,15})$/.exec(text) ?? []
+  const range = end === '' ? { start: Number(start) } : { start: Number(start), end: Number(end) + 1 }
+  if (start !== '' && (range.end ?? Number.POSITIVE_INFINITY) > range.start) return range
+  throw new SubnetError('CONFIG', `"${text}" is no range of bytes: give START-END, such as 0-499, or START-`)
 }
 
 /** False when the reader went away before the end (`| head`): it has what it wants. */
@@ -69,24 +99,4 @@ async function writeStdout(data: AsyncIterable<Uint8Array>): Promise<boolean> {
     if (gone) return false
   }
   return true
-}
-
-/** The name appears only when every byte behind it was verified and synced; an aborted read leaves nothing. */
-async function writeFile(path: string, data: AsyncIterable<Uint8Array>): Promise<void> {
-  const partPath = `${path}.part`
-  const file = await open(partPath, 'w').catch((cause: unknown) => {
-    throw new SubnetError('DISK', `cannot write ${partPath}`, { cause })
-  })
-  try {
-    try {
-      for await (const bytes of data) await file.writeFile(bytes)
-      await file.sync()
-    } finally {
-      await file.close()
-    }
-    await rename(partPath, path)
-  } catch (error) {
-    await rm(partPath, { force: true })
-    throw toSubnetError(error, 'DISK', `writing ${path}`)
-  }
 }

@@ -4,12 +4,17 @@
  * Next hop on the store path: roles/client/client.ts.
  */
 import { open } from 'node:fs/promises'
+import { join, resolve } from 'node:path'
 import type { Readable } from 'node:stream'
 import type { Command } from 'commander'
 import { systemClock } from '../../base/clock.js'
 import { SubnetError, toSubnetError } from '../../base/errors.js'
 import { formatBytes, MIB } from '../../base/units.js'
+import type { Config } from '../../config/resolve.js'
+import type { SubnetClient } from '../../node/client.js'
+import { PutJournalFile, pruneJournals } from '../../node/put-journal-file.js'
 import type { PutResult } from '../../roles/client/client.js'
+import type { PutJournal } from '../../transfer/put-journal.js'
 import { addClientOptions, withClient } from '../client-session.js'
 import { addProgressOption, type OutputOptions, wholeNumber } from '../options.js'
 import { Output } from '../output.js'
@@ -18,6 +23,7 @@ import { ProgressLine, type ProgressMode } from '../progress.js'
 interface PutOptions extends OutputOptions {
   readonly progress: ProgressMode
   readonly leaseBlocks?: number
+  readonly resume: boolean
 }
 
 const READ_BYTES = MIB
@@ -32,23 +38,26 @@ export function addPut(program: Command): void {
       'blocks the miners are to keep it (default 30 days of 12 s)',
       wholeNumber(1, 2 ** 31),
     )
+    .option('--no-resume', 'start anew, whatever an interrupted run has left')
     .action(put)
   addProgressOption(command)
-  addClientOptions(command, ['profile'])
+  addClientOptions(command, ['profile', 'db_root_path'])
 }
 
 async function put(file: string, options: PutOptions): Promise<void> {
   const output = new Output(options)
   const source = await openSource(file)
   try {
-    await withClient(options, async (client, signal) => {
+    await withClient(options, async (client, signal, config) => {
       const line = new ProgressLine(systemClock, 'storing', options.progress)
       const { sizeBytes } = source
+      const journal = await openJournal(file, source, options, { client, config, output })
       const total = sizeBytes === undefined ? {} : { totalBytes: sizeBytes }
       try {
         const result = await client.storage.put(read(source.stream, file), {
           signal,
           ...(sizeBytes === undefined ? {} : { sizeBytes }),
+          ...(journal === undefined ? {} : { journal }),
           ...(options.leaseBlocks === undefined ? {} : { leaseBlocks: options.leaseBlocks }),
           onProgress: (progress) => line.update({ ...progress, ...total }),
         })
@@ -69,14 +78,52 @@ function show(output: Output, result: PutResult): void {
     `${formatBytes(sizeBytes)} stored as ${formatBytes(storedBytes)} on ${holders.length} miners (${profile}); ` +
       `the weakest segment has ${weakestReceipts} of ${fullReceipts} receipts`,
   )
+  const { resumed, reusedBytes, sentBytes } = result
+  if (resumed)
+    output.note(`${formatBytes(reusedBytes)} were there already, ${formatBytes(sentBytes)} were sent`)
   if (warning !== undefined) output.note(`warning: ${warning}`)
   output.note('Whoever has this capability can read the file. There is no other way to read it:')
   output.result({ ...result, address: undefined }, result.capability)
 }
 
+/** The journal of this put of this file, unless it is a pipe or another process is at it. */
+async function openJournal(
+  file: string,
+  { sizeBytes, modifiedMs }: Source,
+  options: PutOptions,
+  {
+    client,
+    config,
+    output,
+  }: { readonly client: SubnetClient; readonly config: Config; readonly output: Output },
+): Promise<PutJournal | undefined> {
+  if (sizeBytes === undefined || modifiedMs === undefined) return undefined
+  const directory = join(config.get('db_root_path'), 'client', 'puts')
+  await pruneJournals(directory, systemClock.nowMs())
+  const { genesisHash, netuid } = client.subnet.chain.constants
+  const journal = new PutJournalFile(directory, {
+    path: resolve(file),
+    sizeBytes,
+    modifiedMs,
+    profile: config.get('profile'),
+    subnet: `${genesisHash}/${netuid}`,
+  })
+  const pid = await journal.usedBy()
+  if (pid !== undefined) {
+    output.note(`process ${pid} is storing this file too; this run is on its own and cannot be resumed`)
+    return undefined
+  }
+  if (!options.resume) await journal.remove()
+  if ((await journal.load()) !== undefined) {
+    output.note(`going on with an interrupted put of ${file}; --no-resume starts anew`)
+  }
+  return journal
+}
+
 interface Source {
   readonly stream: Readable
   readonly sizeBytes?: number
+  readonly modifiedMs?: number
 }
 
 /** Opened at once, so that what cannot be read is said before anybody is asked for room. */
@@ -87,8 +134,10 @@ async function openSource(file: string): Promise<Source> {
     throw new SubnetError(code, `cannot read ${file}`, { cause })
   })
   const found = await handle.stat()
-  if (found.isFile())
-    return { stream: handle.createReadStream({ highWaterMark: READ_BYTES }), sizeBytes: found.size }
+  if (found.isFile()) {
+    const stream = handle.createReadStream({ highWaterMark: READ_BYTES })
+    return { stream, sizeBytes: found.size, modifiedMs: found.mtimeMs }
+  }
   await handle.close()
   throw new SubnetError('INVALID', `${file} is not a file; pipe it in and give - to store a stream`)
 }

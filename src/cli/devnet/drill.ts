@@ -75,7 +75,10 @@ async function prepareFile(init: DrillInit) {
 
 async function put(devnet: Devnet, init: DrillInit, file: SampleFile, live: Live, signal: AbortSignal) {
   const { result, pid } = await runClient({
-    args: ['put', file.path, '--profile', init.profile, '--subtensor.chain_endpoint', devnet.endpoint],
+    args: [
+      ...['put', file.path, '--profile', init.profile, '--db_root_path', init.path],
+      ...['--subtensor.chain_endpoint', devnet.endpoint],
+    ],
     signal,
     onProgress: ({ doneBytes }) => live(progress(doneBytes, file.sizeBytes)),
   })

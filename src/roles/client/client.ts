@@ -22,8 +22,9 @@ import type { Manifest } from '../../redundancy/manifest.js'
 import { maskCommitment, maskRootOf } from '../../redundancy/mask.js'
 import { manifestQuorum, PROFILES, type ProfileName } from '../../redundancy/profiles.js'
 import { OBJECT_KEY_BYTES } from '../../redundancy/seal.js'
-import { Download, type DownloadOptions } from '../../transfer/download.js'
+import { type ByteRange, Download, type DownloadOptions, rangeIn } from '../../transfer/download.js'
 import type { SegmentPlace } from '../../transfer/fetch.js'
+import type { PutJournal, PutRecord } from '../../transfer/put-journal.js'
 import { type UploadOptions, type UploadReport, upload } from '../../transfer/upload.js'
 
 /** Time to find out whether a holder can be reached. */
@@ -44,9 +45,13 @@ export interface PutOptions extends UploadOptions {
   /** Plaintext bytes, if known: lets the network refuse at once what it has no room for. */
   readonly sizeBytes?: number
   readonly leaseBlocks?: number
+  /** Lets a second put of the same bytes go on where this one is interrupted. */
+  readonly journal?: PutJournal
 }
 
 export interface PutResult extends UploadReport {
+  /** It went on from an earlier run. */
+  readonly resumed: boolean
   /** Whoever has it can read the object. */
   readonly capability: string
   readonly profile: ProfileName
@@ -54,7 +59,10 @@ export interface PutResult extends UploadReport {
 
 /** An object ready to be read. */
 export interface GetResult {
+  /** Of the whole object. */
   readonly sizeBytes: number
+  /** What is read of it. */
+  readonly range: Required<ByteRange>
   readonly profile: ProfileName
   /** The verified plaintext in order; ending it early ends the transfer. */
   readonly data: AsyncIterable<Uint8Array>
@@ -73,6 +81,11 @@ export interface ObjectStatus {
   /** Of the weakest segment, or of a manifest that holds the object: chunks at reachable holders, in all, and needed. */
   readonly weakest: { readonly live: number; readonly n: number; readonly k: number }
   readonly health: 'healthy' | 'degraded' | 'lost'
+}
+
+interface Put {
+  readonly record: PutRecord
+  readonly validator: KnownPeer
 }
 
 export interface StorageClientInit {
@@ -100,6 +113,7 @@ export class StorageClient {
 
   /**
    * Stores a byte stream: sealed, coded, spread, leased, counted. Resolves when it is durable by its profile's rule.
+   * With a journal, a put that was interrupted goes on: the same bytes again, and only what is missing is sent.
    * Rejects with `TOO_FEW_PEERS`, `NO_SPACE`, `NOT_DURABLE`, or the reason the signal was aborted with.
    */
   async put(
@@ -107,28 +121,77 @@ export class StorageClient {
     options: PutOptions = {},
   ): Promise<PutResult> {
     const profile = PROFILES[options.profile ?? this.#init.defaultProfile]
-    const objectKey = this.#components.random.bytes(OBJECT_KEY_BYTES)
-    const validator = await this.#reachableValidator(objectKey, options)
-    const report = await upload(
-      iterate(source),
+    const { journal } = options
+    const found = await journal?.load()
+    const earlier = found?.profile === profile.name ? found : undefined
+    const put = await this.#putRecord(profile.name, earlier, options)
+    const { objectKey } = put.record
+    const report =
+      (await this.#committed(put, options)) ?? (await this.#upload(iterate(source), put, earlier, options))
+    await journal?.remove()
+    const capability = formatCapability({ kind: 'read', address: report.address, objectKey })
+    return { ...report, capability, profile: profile.name, resumed: earlier !== undefined }
+  }
+
+  /** The earlier run's key and name, or new ones; its validator if that can be reached, for only there it is known. */
+  async #putRecord(profile: ProfileName, earlier: PutRecord | undefined, options: PutOptions): Promise<Put> {
+    const { random, clock } = this.#components
+    const objectKey = earlier?.objectKey ?? random.bytes(OBJECT_KEY_BYTES)
+    const validator = await this.#reachableValidator(objectKey, options, earlier?.validator)
+    const fresh = {
+      objectKey,
+      put: random.bytes(16),
+      profile,
+      createdUnixSeconds: Math.floor(clock.nowMs() / 1000),
+    }
+    return { record: { ...(earlier ?? fresh), validator: validator.hotkey }, validator }
+  }
+
+  async #upload(
+    source: AsyncIterable<Uint8Array>,
+    { record, validator }: Put,
+    earlier: PutRecord | undefined,
+    options: PutOptions,
+  ): Promise<UploadReport> {
+    const { journal } = options
+    const { committing: _, ...unfinished } = record
+    await journal?.save(unfinished)
+    return await upload(
+      source,
       {
         domain: this.#init.domain,
         validator,
-        profile,
-        objectKey,
+        profile: PROFILES[record.profile],
+        objectKey: record.objectKey,
         leaseBlocks: options.leaseBlocks ?? this.#init.defaultLeaseBlocks,
-        createdUnixSeconds: Math.floor(this.#components.clock.nowMs() / 1000),
+        createdUnixSeconds: record.createdUnixSeconds,
+        put: record.put,
+        resumes: earlier !== undefined,
+        beforeCommit: async (report) => await journal?.save({ ...unfinished, committing: report }),
         ...(options.sizeBytes === undefined ? {} : { sizeBytes: options.sizeBytes }),
       },
       { ...this.#components, orders: this.#orders },
       options,
     )
-    const capability = formatCapability({ kind: 'read', address: report.address, objectKey })
-    return { ...report, capability, profile: profile.name }
+  }
+
+  /** The report of an earlier run that was interrupted after its validator had counted the object. */
+  async #committed({ record, validator }: Put, options: PutOptions): Promise<UploadReport | undefined> {
+    const { committing } = record
+    if (committing === undefined) return undefined
+    try {
+      const question = { object: committing.address, firstSegment: 0, segments: 0 }
+      await this.#orders.locate(validator, question, options)
+      return committing
+    } catch (error) {
+      if (isSubnetError(error, 'NOT_FOUND')) return undefined
+      throw error
+    }
   }
 
   /**
-   * Opens an object for reading. Rejects with `INVALID` for what is no read capability, `NOT_FOUND` when no validator
+   * Opens an object, or a range of its bytes, for reading. Rejects with `INVALID` for what is no read capability or no
+   * range of the object, `NOT_FOUND` when no validator
    * knows the object, `MISMATCH` when the key is another object's, `UNRECOVERABLE` when too few holders are left; the
    * last also while reading.
    */
@@ -139,6 +202,7 @@ export class StorageClient {
     const download = this.#download(parsed)
     const { objectKey } = parsed
     const manifest = await this.#manifest(download, options, objectKey)
+    const range = await rangeOf(download, manifest, options)
     async function* data(): AsyncGenerator<Uint8Array> {
       try {
         yield* download.read(manifest, objectKey, options)
@@ -146,7 +210,7 @@ export class StorageClient {
         await download.close()
       }
     }
-    return { sizeBytes: manifest.sizeBytes, profile: manifest.code.name, data: data() }
+    return { sizeBytes: manifest.sizeBytes, range, profile: manifest.code.name, data: data() }
   }
 
   /** What the manifest says of the object and how many of its chunks are at miners that answer now. */
@@ -196,8 +260,14 @@ export class StorageClient {
   }
 
   /** The first validator that answers a greeting. */
-  async #reachableValidator(seed: Uint8Array, options: AbortOptions): Promise<KnownPeer> {
+  async #reachableValidator(
+    seed: Uint8Array,
+    options: AbortOptions,
+    preferred?: Uint8Array,
+  ): Promise<KnownPeer> {
     const validators = this.#validators(seed)
+    const isPreferred = ({ hotkey }: KnownPeer) => preferred !== undefined && equals(hotkey, preferred)
+    validators.sort((a, b) => Number(isPreferred(b)) - Number(isPreferred(a)))
     let failure: unknown
     for (const validator of validators) {
       try {
@@ -243,6 +313,20 @@ export class StorageClient {
 function requireKeyOf({ maskCommitment: committed }: Manifest, objectKey: Uint8Array): void {
   if (committed === undefined || equals(maskCommitment(maskRootOf(objectKey)), committed)) return
   throw new SubnetError('MISMATCH', 'the key of this capability is not the key of this object')
+}
+
+/** Before anything of it is fetched. */
+async function rangeOf(
+  download: Download,
+  { sizeBytes }: Manifest,
+  { range }: DownloadOptions,
+): Promise<Required<ByteRange>> {
+  try {
+    return rangeIn(sizeBytes, range)
+  } catch (error) {
+    await download.close()
+    throw error
+  }
 }
 
 function objectStatus(

@@ -60,6 +60,22 @@ export class StoreService implements StoreHandler, LeaseHandler {
     }
   }
 
+  /**
+   * What is about to expire is not called held: a put that comes back to it may outlast it. Sent again, its expiry is
+   * the new order's. "About to" is half of what the new order has left.
+   */
+  async have(order: Order, digests: readonly Uint8Array[]): Promise<boolean[]> {
+    const shard = this.#shard(order.validator)
+    const { block } = this.#components.head
+    const neededBlock = block + (order.expiresBlock - block) / 2
+    const held: boolean[] = []
+    for (const digest of digests) {
+      const chunk = await shard.describe(digest)
+      held.push(chunk !== undefined && chunk.expiresBlock >= neededBlock)
+    }
+    return held
+  }
+
   async lease(order: Order, request: LeaseRequest): Promise<SignedLease> {
     if (request.endBlock > order.leaseEndBlock) {
       throw new SubnetError('REFUSED', `the order permits leases until block ${order.leaseEndBlock}`)

@@ -40,8 +40,6 @@ export interface OrderServiceComponents {
   readonly signer: Signer
   readonly random: Random
   readonly logger: Logger
-  /** 32 bytes that nobody could predict before the block, and the same for a whole epoch. */
-  readonly beacon: (block: number) => Promise<Uint8Array>
 }
 
 export class OrderService implements OrderHandler {
@@ -59,12 +57,11 @@ export class OrderService implements OrderHandler {
   }
 
   async place(client: Uint8Array, body: PlaceBody): Promise<Omit<Placed, 'type'>> {
-    const { watch, view, signer } = this.#components
+    const { watch, view } = this.#components
     const { block } = view
     // Of all members, as at the commit: miners that do not answer now may still join two operators into one.
     const groups = operatorGroups(view.members())
     const { miners, warning } = offerMiners(await watch.ask('live', {}), groups, body)
-    const beacon = await this.#components.beacon(block)
     const leaseEndBlock = block + body.leaseBlocks
     const candidates = miners.map(({ member, group, weight, maxBytes }) => ({
       ...placeOf(member.publicKey, member.endpoint),
@@ -73,7 +70,7 @@ export class OrderService implements OrderHandler {
       order: this.#order('put', client, member.publicKey, maxBytes, leaseEndBlock),
     }))
     return {
-      seed: sha256(encodeMessage(['subnet-place/0', beacon, signer.publicKey, client, body.put])),
+      seed: this.#seed(body.put),
       candidates,
       leaseEndBlock,
       ...(warning === undefined ? {} : { warning }),
@@ -143,6 +140,12 @@ export class OrderService implements OrderHandler {
     const renumber = (chunks: readonly (readonly number[])[]) =>
       chunks.map((list) => list.flatMap((index) => positions.get(index) ?? []))
     return { holders, nodes: renumber(row.nodeHolders), segments: segments.map(renumber) }
+  }
+
+  /** The same for a put that comes back, hours later and under another client key: docs/decisions. */
+  #seed(put: Uint8Array): Uint8Array {
+    const { genesis, netuid } = this.#domain
+    return sha256(encodeMessage(['subnet-place/1', genesis, netuid, this.#components.signer.publicKey, put]))
   }
 
   /** An object keeps its first owner: another client may not replace its row. */

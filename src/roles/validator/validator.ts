@@ -50,7 +50,6 @@ export class Validator implements Startable {
   readonly #ledger: Ledger
   readonly #auditor: Auditor
   readonly #watch: Ref<MinerWatchMessage>
-  #beacon: { readonly epochBlock: number; readonly bytes: Promise<Uint8Array> } | undefined
   #forgottenBlock = 0
   #unsubscribe: (() => void) | undefined
 
@@ -69,15 +68,7 @@ export class Validator implements Startable {
       mailbox: { max: 1_024, policy: 'reject' },
       tasksMax: 1,
     })
-    const handler = new OrderService(
-      {
-        ...components,
-        ledger: this.#ledger,
-        watch: this.#watch,
-        beacon: (block) => this.#epochBeacon(block),
-      },
-      init.domain,
-    )
+    const handler = new OrderService({ ...components, ledger: this.#ledger, watch: this.#watch }, init.domain)
     const own = { domain: init.domain, validator: signer.publicKey }
     serveOrders({ ...components, authority, handler }, own)
   }
@@ -155,18 +146,5 @@ export class Validator implements Startable {
       }
       await this.#ledger.confirmed(hotkey, object)
     }
-  }
-
-  async #epochBeacon(block: number): Promise<Uint8Array> {
-    const { chain } = this.#components
-    const epochBlock = block - (block % chain.constants.tempo)
-    if (this.#beacon?.epochBlock !== epochBlock) {
-      const bytes = chain.randomness(epochBlock)
-      this.#beacon = { epochBlock, bytes }
-      bytes.catch(() => {
-        this.#beacon = undefined
-      })
-    }
-    return await this.#beacon.bytes
   }
 }

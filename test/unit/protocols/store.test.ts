@@ -8,6 +8,7 @@ import { type OutgoingChunk, StoreStream } from '../../../protocols/store/client
 import {
   STORE,
   STORE_CREDIT_CHUNKS_MAX,
+  STORE_HAVE_MAX,
   STORE_IDLE_TIMEOUT_MS,
   type StoreAnswer,
   storeAnswerSchema,
@@ -51,6 +52,15 @@ class RecordingHandler implements StoreHandler {
   constructor(pair: SessionsPair) {
     this.#pair = pair
     this.lease = async (order, request) => this.sign(order, request)
+  }
+
+  held: readonly boolean[] = []
+  /** Digests asked about. */
+  readonly asked: (readonly Uint8Array[])[] = []
+
+  async have(_order: Order, digests: readonly Uint8Array[]): Promise<readonly boolean[]> {
+    this.asked.push(digests)
+    return this.held
   }
 
   async reserve(): Promise<Reservation> {
@@ -241,6 +251,45 @@ describe('store', () => {
       { domain: TEST_DOMAIN, miner: far.signer.publicKey },
     )
     await assert.rejects(client(pair), { code: 'REFUSED', message: /not for a validator/ })
+  })
+})
+
+describe('store: have', () => {
+  before(cryptoReady)
+
+  const digests = (count: number) => Array.from({ length: count }, (_, i) => testId(32, i))
+
+  it('says of each digest in turn whether it is held, many to a question', async () => {
+    for (const count of [1, 7, 8, 9, STORE_HAVE_MAX]) {
+      const pair = fixture()
+      const stream = await client(pair)
+      pair.handler.held = digests(count).map((_, i) => i % 3 === 0 || i === count - 1)
+      assert.deepEqual(await stream.have(digests(count)), pair.handler.held)
+      assert.deepEqual(pair.handler.asked, [digests(count)])
+      assert.equal(pair.handler.reserved, 0)
+    }
+  })
+
+  it('is answered between chunks, while their keeping goes on', async () => {
+    const pair = fixture()
+    pair.handler.prompt = false
+    const stream = await client(pair)
+    const sent = stream.send(wireChunk(1, 100))
+    await settle()
+    pair.handler.held = [true]
+    assert.deepEqual(await stream.have(digests(1)), [true])
+    pair.handler.kept[0]?.settle('stored')
+    assert.equal(await sent, false)
+  })
+
+  it('is refused for none and for too many', async () => {
+    for (const count of [0, STORE_HAVE_MAX + 1]) {
+      const pair = fixture()
+      const frames = await raw(pair)
+      await frames.writeMessage({ type: 'have', digests: digests(count) })
+      assert.equal(statusOf(await answerOf(frames)), WIRE_STATUS.INVALID)
+      assert.equal(pair.handler.asked.length, 0)
+    }
   })
 })
 
@@ -503,8 +552,9 @@ describe('store: the client', () => {
 
   async function against(
     script: Script,
+    streams: DuplexPairInit = {},
   ): Promise<{ readonly pair: SessionsPair; readonly stream: StoreStream }> {
-    const pair = sessionsPair({ role: 'client' }, { role: 'miner' })
+    const pair = sessionsPair({ role: 'client' }, { role: 'miner' }, streams)
     pair.far.serveRaw(STORE, ['client'], async (frames) => {
       await frames.readHeader()
       await frames.writeMessage({ type: 'opened', creditChunks: 2 })
@@ -598,6 +648,38 @@ describe('store: the client', () => {
     const sent = assert.rejects(stream.send(wireChunk(1, 10)), { code: 'TIMEOUT' })
     await pair.clock.advance(STORE_IDLE_TIMEOUT_MS)
     await sent
+  })
+
+  it('has patience with a miner as long as bytes leave for it, and with one that owes nothing', async () => {
+    const { pair, stream } = await against(async (frames) => {
+      await frames.readHeader()
+      for (let left = 1_000_000; left > 0; left -= 20_000) {
+        await pair.clock.sleep(5_000)
+        await frames.readBytes(20_000)
+      }
+      await frames.writeMessage({ type: 'kept', number: 0, present: false })
+      await frames.readHeader({ waitMs: Number.POSITIVE_INFINITY })
+    }, { bufferBytes: 20_000 })
+    const sent = stream.send(wireChunk(1, 1_000_000))
+    for (let passed = 0; passed < 2 * STORE_IDLE_TIMEOUT_MS + 20_000; passed += 5_000) await pair.clock.advance(5_000)
+    assert.equal(await sent, false)
+    await pair.clock.advance(10 * STORE_IDLE_TIMEOUT_MS)
+    assert.equal(stream.ended, false)
+  })
+
+  it('ends a stream whose answer to what is held fits no question', async () => {
+    for (const bits of [[1, 0], [4], [0, 0, 0]]) {
+      const { stream } = await against(async (frames) => {
+        await frames.readHeader()
+        await frames.writeMessage({ type: 'held', bits: Uint8Array.from(bits) })
+      })
+      const asked = [testId(32, 1), testId(32, 2)]
+      await assert.rejects(stream.have(asked), { code: 'INVALID' })
+      assert.equal(stream.ended, true)
+    }
+    const { stream } = await against((frames) => frames.writeMessage({ type: 'held', bits: new Uint8Array(1) }))
+    await settle()
+    assert.equal(stream.ended, true)
   })
 
   it('gives up a miner that does not take a body, and writes nothing behind the half of it', async () => {

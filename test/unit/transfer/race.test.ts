@@ -10,6 +10,7 @@ const failed = () => new SubnetError('DISCONNECTED', 'gone')
 /** Attempts whose ends the test decides. */
 class Race {
   readonly clock = new FakeClock()
+  readonly pace = { hedgeAfterMs: HEDGE_MS }
   readonly begun: number[] = []
   readonly aborted: number[] = []
   readonly #ends: ReturnType<typeof deferred<number>>[]
@@ -38,7 +39,7 @@ class Race {
 describe('firstOf', () => {
   it('begins as many as needed, and no more while they come', async () => {
     const race = new Race(4)
-    const result = firstOf(race.attempts, 2, race.clock)
+    const result = firstOf(race.attempts, 2, race)
     assert.deepEqual(race.begun, [0, 1])
     await race.succeed(1)
     await race.succeed(0)
@@ -49,7 +50,7 @@ describe('firstOf', () => {
 
   it('begins the next for each that fails', async () => {
     const race = new Race(4)
-    const result = firstOf(race.attempts, 2, race.clock)
+    const result = firstOf(race.attempts, 2, race)
     await race.fail(0)
     assert.deepEqual(race.begun, [0, 1, 2])
     await race.fail(2)
@@ -61,18 +62,18 @@ describe('firstOf', () => {
 
   it('gives what it has when all others failed', async () => {
     const race = new Race(3)
-    const result = firstOf(race.attempts, 2, race.clock)
+    const result = firstOf(race.attempts, 2, race)
     await race.fail(0)
     await race.succeed(1)
     await race.fail(2)
     assert.deepEqual(await result, [1])
-    assert.deepEqual(await firstOf([], 1, race.clock), [])
+    assert.deepEqual(await firstOf([], 1, race), [])
     assert.equal(race.clock.pendingTimers, 0)
   })
 
   it('begins one more after each pause without a success', async () => {
     const race = new Race(4)
-    const result = firstOf(race.attempts, 1, race.clock)
+    const result = firstOf(race.attempts, 1, race)
     await race.clock.advance(HEDGE_MS - 1)
     assert.deepEqual(race.begun, [0])
     await race.clock.advance(1)
@@ -86,7 +87,7 @@ describe('firstOf', () => {
 
   it('counts a pause from the last success', async () => {
     const race = new Race(4)
-    const result = firstOf(race.attempts, 2, race.clock)
+    const result = firstOf(race.attempts, 2, race)
     await race.clock.advance(HEDGE_MS - 1)
     await race.succeed(0)
     await race.clock.advance(HEDGE_MS - 1)
@@ -97,9 +98,21 @@ describe('firstOf', () => {
     assert.deepEqual(await result, [0, 2])
   })
 
+  it('takes the pause that is right at the time', async () => {
+    const race = new Race(4)
+    const result = firstOf(race.attempts, 1, race)
+    race.pace.hedgeAfterMs = 100
+    await race.clock.advance(HEDGE_MS)
+    assert.deepEqual(race.begun, [0, 1], 'the first pause was set before')
+    await race.clock.advance(100)
+    assert.deepEqual(race.begun, [0, 1, 2])
+    await race.succeed(0)
+    assert.deepEqual(await result, [0])
+  })
+
   it('waits for the slow ones when there is nobody else to ask', async () => {
     const race = new Race(2)
-    const result = firstOf(race.attempts, 1, race.clock)
+    const result = firstOf(race.attempts, 1, race)
     await race.clock.advance(20 * HEDGE_MS)
     await race.fail(0)
     await race.succeed(1)
@@ -108,7 +121,7 @@ describe('firstOf', () => {
 
   it('fails with a defect at once', async () => {
     const race = new Race(3)
-    const result = firstOf(race.attempts, 1, race.clock)
+    const result = firstOf(race.attempts, 1, race)
     result.catch(() => undefined)
     await race.fail(0, new TypeError('a defect'))
     await assert.rejects(result, /a defect/)
@@ -119,14 +132,14 @@ describe('firstOf', () => {
   it('ends with the reason of an abort, before and while it runs', async () => {
     const race = new Race(2)
     const stop = new AbortController()
-    const result = firstOf(race.attempts, 1, race.clock, { signal: stop.signal })
+    const result = firstOf(race.attempts, 1, race, { signal: stop.signal })
     result.catch(() => undefined)
     stop.abort(new Error('changed my mind'))
     await assert.rejects(result, /changed my mind/)
     assert.deepEqual(race.aborted, [0])
     await race.fail(0)
     assert.deepEqual(race.begun, [0], 'nothing is begun after the end')
-    await assert.rejects(firstOf(race.attempts, 1, race.clock, { signal: stop.signal }), /changed my mind/)
+    await assert.rejects(firstOf(race.attempts, 1, race, { signal: stop.signal }), /changed my mind/)
     assert.equal(race.clock.pendingTimers, 0)
   })
 })

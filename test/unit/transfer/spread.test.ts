@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict'
+import { equals } from 'uint8arrays'
+import { raceAbort } from '../../../src/base/abort.js'
 import { SubnetError } from '../../../src/base/errors.js'
 import { describeChunk } from '../../../src/redundancy/chunk.js'
 import type { EncodedChunk } from '../../../src/redundancy/segment.js'
 import { Spread } from '../../../src/transfer/spread.js'
-import type { StorePool } from '../../../src/transfer/store-pool.js'
-import { turn } from '../../kit/fake-clock.js'
+import { FakeClock, turn } from '../../kit/fake-clock.js'
 import { deferred } from '../../kit/probe-actor.js'
 
 const gone = () => new SubnetError('DISCONNECTED', 'gone')
@@ -13,6 +14,9 @@ const gone = () => new SubnetError('DISCONNECTED', 'gone')
 class FakePool {
   retries = 0
   readonly sent: [candidate: number, chunk: Uint8Array][] = []
+  /** Candidates that have chunks already, by the chunks' first byte. */
+  readonly holds = new Map<number, readonly number[]>()
+  readonly silent = new Set<number>()
   readonly broken = new Map<number, Error>()
   readonly held = new Map<number, ReturnType<typeof deferred<void>>>()
 
@@ -27,6 +31,18 @@ class FakePool {
     const error = this.broken.get(candidate)
     if (error !== undefined) throw error
   }
+
+  async have(
+    candidate: number,
+    digests: readonly Uint8Array[],
+    { signal }: { readonly signal?: AbortSignal },
+  ): Promise<readonly boolean[]> {
+    const error = this.broken.get(candidate)
+    if (error !== undefined) throw error
+    if (this.silent.has(candidate)) await raceAbort(new Promise(() => undefined), signal)
+    const held = (this.holds.get(candidate) ?? []).map((number) => CHUNKS[number - 1]?.digest)
+    return digests.map((digest) => held.some((each) => each !== undefined && equals(each, digest)))
+  }
 }
 
 const CHUNKS: EncodedChunk[] = [1, 2, 3].map((number) => {
@@ -34,16 +50,17 @@ const CHUNKS: EncodedChunk[] = [1, 2, 3].map((number) => {
   return { ...describeChunk(bytes), bytes }
 })
 
-function setUp(candidates = 6) {
+function setUp({ candidates = 6, resumes = false, quorum = 2 } = {}) {
   const pool = new FakePool()
-  const spread = new Spread(pool as unknown as StorePool, candidates)
+  const clock = new FakeClock()
+  const spread = new Spread({ pool, clock }, { candidates, resumes })
   const send = (spares: readonly number[], options: { readonly signal?: AbortSignal } = {}) =>
-    spread.send(CHUNKS, { holders: [0, 1, 2], spares }, (chunk) => [7, chunk], options)
+    spread.send(CHUNKS, { holders: [0, 1, 2], spares, quorum }, (chunk) => [7, chunk], options)
   const entry = (chunk: number) => {
     const { digest, auditRoot, sizeBytes } = CHUNKS[chunk] as EncodedChunk
     return [digest, auditRoot, sizeBytes, 7, chunk]
   }
-  return { pool, spread, send, entry }
+  return { pool, clock, spread, send, entry }
 }
 
 describe('Spread', () => {
@@ -131,5 +148,125 @@ describe('Spread', () => {
     const { pool, send } = setUp()
     pool.broken.set(1, new TypeError('a defect'))
     await assert.rejects(send([3]), /a defect/)
+  })
+
+  describe('when a miner is slow', () => {
+    it('offers its chunk to a spare when most of the segment is kept, and takes whoever answers first', async () => {
+      const { pool, clock, spread, send, entry } = setUp()
+      pool.held.set(1, deferred<void>())
+      const sending = send([3])
+      await clock.advance(1_999)
+      assert.equal(pool.sent.length, 3)
+      await clock.advance(1)
+      assert.deepEqual(pool.sent.slice(3), [[3, CHUNKS[1]?.bytes]])
+      assert.equal(await sending, 3)
+      assert.deepEqual(spread.entries, [[entry(0)], [], [entry(2)], [entry(1)], [], []])
+      assert.equal(spread.retries, 1)
+      assert.equal(clock.pendingTimers, 0)
+    })
+
+    it('takes the slow one if it is first after all', async () => {
+      const { pool, clock, spread, send, entry } = setUp()
+      const slow = deferred<void>()
+      pool.held.set(1, slow)
+      pool.held.set(3, deferred<void>())
+      const sending = send([3])
+      await clock.advance(2_000)
+      slow.resolve()
+      assert.equal(await sending, 3)
+      assert.deepEqual(spread.entries, [[entry(0)], [entry(1)], [entry(2)], [], [], []])
+    })
+
+    it('measures slowness by the others: three times their median', async () => {
+      const { pool, clock, send } = setUp()
+      const others = deferred<void>()
+      pool.held.set(0, others)
+      pool.held.set(2, others)
+      pool.held.set(1, deferred<void>())
+      const sending = send([3])
+      await clock.advance(10_000)
+      assert.equal(pool.sent.length, 3, 'nobody is slow while all are')
+      others.resolve()
+      await clock.advance(19_999)
+      assert.equal(pool.sent.length, 3)
+      await clock.advance(1)
+      assert.equal(pool.sent.length, 4)
+      assert.equal(await sending, 3)
+    })
+
+    it('does without a chunk in the end when the quorum is kept and no spare is left', async () => {
+      const { pool, clock, send } = setUp()
+      pool.held.set(1, deferred<void>())
+      const sending = send([])
+      let over = false
+      sending.finally(() => {
+        over = true
+      })
+      await clock.advance(7_999)
+      assert.equal(over, false)
+      await clock.advance(1)
+      assert.equal(await sending, 2)
+      assert.equal(clock.pendingTimers, 0)
+    })
+
+    it('waits for it as long as the quorum needs it', async () => {
+      const { pool, clock, send } = setUp({ quorum: 3 })
+      const slow = deferred<void>()
+      pool.held.set(1, slow)
+      const sending = send([])
+      await clock.advance(600_000)
+      slow.resolve()
+      assert.equal(await sending, 3)
+    })
+
+    it('gives it nothing more until it has answered', async () => {
+      const { pool, clock, send } = setUp()
+      const slow = deferred<void>()
+      pool.held.set(1, slow)
+      const first = send([3])
+      await clock.advance(2_000)
+      assert.equal(await first, 3)
+      pool.sent.length = 0
+      assert.equal(await send([3]), 3)
+      assert.deepEqual(
+        pool.sent.map(([candidate]) => candidate),
+        [0, 3, 2],
+      )
+      pool.held.delete(1)
+      slow.resolve()
+      await turn()
+      pool.sent.length = 0
+      assert.equal(await send([3]), 3)
+      assert.deepEqual(
+        pool.sent.map(([candidate]) => candidate),
+        [0, 1, 2],
+      )
+    })
+  })
+
+  describe('of a put that was begun before', () => {
+    it('sends no chunk that is there, whoever of the plan has it', async () => {
+      const { pool, spread, send, entry } = setUp({ resumes: true })
+      pool.holds.set(0, [1])
+      pool.holds.set(4, [2])
+      assert.equal(await send([3, 4]), 3)
+      assert.deepEqual(pool.sent, [[2, CHUNKS[2]?.bytes]])
+      assert.deepEqual(spread.entries, [[entry(0)], [], [entry(2)], [], [entry(1)], []])
+      assert.equal(spread.reusedBytes, 20)
+    })
+
+    it('sends the bodies to those who do not say, and waits for none of them long', async () => {
+      const { pool, clock, send } = setUp({ resumes: true })
+      pool.holds.set(0, [1])
+      pool.silent.add(1)
+      pool.broken.set(3, gone())
+      const sending = send([3])
+      await clock.advance(15_000)
+      assert.equal(await sending, 3)
+      assert.deepEqual(
+        pool.sent.map(([candidate]) => candidate),
+        [1, 2],
+      )
+    })
   })
 })

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { checkLeaseHeld } from '../../../protocols/lease/lease.js'
+import { STORE_IDLE_TIMEOUT_MS } from '../../../protocols/store/messages.js'
 import type { ErrorCode } from '../../../src/base/errors.js'
 import { isSubnetError, SubnetError } from '../../../src/base/errors.js'
 import { cryptoReady } from '../../../src/crypto/keys.js'
@@ -180,5 +181,36 @@ describe('StorePool', () => {
   it('knows no candidate that was not offered', async () => {
     const { pool } = setUp()
     await assert.rejects(pool.send(2, chunkOf(1)), RangeError)
+  })
+
+  it('opens a stream again that the miner ended while nothing was said on it', async () => {
+    const { peers, pool, first, clock } = setUp()
+    await pool.send(0, chunkOf(1))
+    await clock.advance(STORE_IDLE_TIMEOUT_MS)
+    await pool.send(0, chunkOf(2))
+    assert.equal(first.kept.length, 2)
+    assert.equal(peers.mesh.streams('store'), 2)
+    assert.equal(pool.failure(0), undefined)
+    assert.equal(pool.sentBytes, 200)
+    await pool.close()
+  })
+
+  it('asks what is held without sending it', async () => {
+    const { pool, first } = setUp()
+    await pool.send(0, chunkOf(1))
+    const digests = [chunkOf(2), chunkOf(1)].map(({ digest }) => digest)
+    assert.deepEqual(await pool.have(0, digests), [false, true])
+    assert.equal(first.kept.length, 1)
+    await pool.close()
+  })
+
+  it('does not wait at its end for a miner that still owes an answer', async () => {
+    const { pool, first } = setUp()
+    first.hold()
+    const sending = pool.send(0, chunkOf(1))
+    await turn()
+    await pool.close()
+    await assert.rejects(sending, coded('STOPPED'))
+    first.release()
   })
 })

@@ -83,7 +83,11 @@ function setUp(miners = 6) {
   const peers = new StorePeers(miners)
   const orders = new FakeOrders(peers)
   const progress: UploadProgress[] = []
-  const put = (source: AsyncIterable<Uint8Array>, options: UploadOptions = {}): Promise<UploadReport> =>
+  const put = (
+    source: AsyncIterable<Uint8Array>,
+    options: UploadOptions = {},
+    resumes = false,
+  ): Promise<UploadReport> =>
     upload(
       source,
       {
@@ -97,6 +101,8 @@ function setUp(miners = 6) {
         objectKey,
         leaseBlocks: 100,
         createdUnixSeconds: 1,
+        put: testId(16, 7),
+        resumes,
       },
       { ...peers.components, orders: orders as unknown as OrderClient, coding: inlineCoding },
       { onProgress: (each) => progress.push(each), ...options },
@@ -297,5 +303,38 @@ describe('upload', () => {
     const [body] = set.orders.placed
     assert.deepEqual({ ...body, put: undefined }, { profile: 'copies', leaseBlocks: 100, put: undefined })
     assert.equal(body?.put.length, 16)
+  })
+
+  it('sends only what is missing when it is run again', async () => {
+    const set = setUp()
+    const bytes = bytesOf(2 * segmentSize('private', 1) + 70_000)
+    const stop = new AbortController()
+    const onProgress = ({ doneBytes }: UploadProgress) => doneBytes > 0 && stop.abort(new Error('killed'))
+    await assert.rejects(set.put(inPieces(bytes), { signal: stop.signal, onProgress }), /killed/)
+    const keptBefore = set.peers.miners
+      .flatMap((miner) => miner.kept)
+      .reduce((sum, each) => sum + each.sizeBytes, 0)
+    assert.ok(keptBefore > 0)
+    const report = await set.put(inPieces(bytes), {}, true)
+    assert.equal(report.reusedBytes, keptBefore)
+    assert.equal(report.sentBytes + report.reusedBytes, report.storedBytes)
+    assert.deepEqual(readBack(set), bytes)
+  })
+
+  it('is not held up by a miner that takes a chunk and says nothing', async () => {
+    const set = setUp(8)
+    const bytes = bytesOf(segmentSize('private', 1))
+    set.miner(2).hold()
+    const putting = set.put(inPieces(bytes))
+    let over = false
+    putting.finally(() => {
+      over = true
+    })
+    for (let seconds = 0; !over && seconds < 60; seconds += 1) await set.peers.clock.advance(1_000)
+    const report = await putting
+    assert.equal(report.weakestReceipts, 4)
+    assert.equal(set.miner(2).kept.length, 0)
+    assert.deepEqual(readBack(set), bytes)
+    set.miner(2).release()
   })
 })

@@ -9,6 +9,8 @@ import { cryptoReady, ed25519Signer } from '../../../../src/crypto/keys.js'
 import { formatCapability } from '../../../../src/redundancy/capability.js'
 import { segmentSize } from '../../../../src/redundancy/layout.js'
 import { StorageClient } from '../../../../src/roles/client/client.js'
+import type { PutRecord } from '../../../../src/transfer/put-journal.js'
+import type { UploadReport } from '../../../../src/transfer/upload.js'
 import { testHotkey } from '../../../kit/chain-keys.js'
 import { RetrievePeers } from '../../../kit/retrieve-peers.js'
 import { testId } from '../../../kit/test-chunk.js'
@@ -226,5 +228,96 @@ describe('StorageClient: validators', () => {
       client().put([new Uint8Array(1)]),
       (error) => isSubnetError(error, 'TOO_FEW_PEERS') && isSubnetError(error.cause, 'DISCONNECTED'),
     )
+  })
+})
+
+describe('StorageClient: a put with a journal', () => {
+  before(cryptoReady)
+
+  /** A journal that holds `record`. */
+  function journalOf(record?: PutRecord) {
+    const journal = {
+      record,
+      load: async () => journal.record,
+      save: async (saved: PutRecord) => {
+        journal.record = saved
+      },
+      remove: async () => {
+        journal.record = undefined
+      },
+    }
+    return journal
+  }
+
+  const recordAt = (validator: number, objectKey = testId(32, 1)): PutRecord => ({
+    objectKey,
+    put: testId(16, 2),
+    validator: testHotkey(FIRST_VALIDATOR + validator).signer.publicKey,
+    profile: 'copies',
+    createdUnixSeconds: 1,
+  })
+
+  const reportOf = (object: TestObject): UploadReport => ({
+    address: object.address,
+    sizeBytes: 1_000,
+    storedBytes: 4_000,
+    sentBytes: 4_000,
+    reusedBytes: 0,
+    segments: 0,
+    endBlock: 100,
+    weakestReceipts: 4,
+    fullReceipts: 4,
+    holders: [],
+    retries: 0,
+  })
+
+  it('writes down what a second run needs before anything is sent, and leaves it there when it fails', async () => {
+    const { client } = await setUp({})
+    const journal = journalOf()
+    await assert.rejects(client().put([testId(16, 1)], { journal }), coded('NO_SPACE'))
+    const { objectKey, put, validator, profile } = journal.record as PutRecord
+    assert.deepEqual([objectKey.length, put.length, profile], [32, 16, 'copies'])
+    assert.deepEqual(validator, testHotkey(FIRST_VALIDATOR).signer.publicKey)
+    const before = journal.record
+    await assert.rejects(client('another run').put([testId(16, 1)], { journal }), coded('NO_SPACE'))
+    assert.deepEqual(journal.record, before, 'key, name and time are those of the first run')
+  })
+
+  it('goes back to its validator, and to another when that is gone', async () => {
+    for (const index of [0, 1, 2]) {
+      const { client, placed } = await setUp({ validators: 3 })
+      await assert.rejects(client().put([testId(16, 1)], { journal: journalOf(recordAt(index)) }))
+      assert.deepEqual(placed, [index])
+    }
+    const { client, placed, peers } = await setUp({ validators: 2 })
+    peers.mesh.set(peerOf(0).peerId, 'down')
+    await assert.rejects(client().put([testId(16, 1)], { journal: journalOf(recordAt(0)) }))
+    assert.deepEqual(placed, [1])
+  })
+
+  it('begins anew under another profile', async () => {
+    const { client } = await setUp({})
+    const journal = journalOf(recordAt(0))
+    await assert.rejects(client().put([testId(16, 1)], { journal, profile: 'single' }))
+    assert.equal(journal.record?.profile, 'single')
+    assert.notDeepEqual(journal.record?.objectKey, testId(32, 1))
+  })
+
+  it('is done when the validator had counted the object before the first run was interrupted', async () => {
+    const object = testObject('copies', 1_000)
+    const { client, placed } = await setUp({ object })
+    const journal = journalOf({ ...recordAt(0, object.objectKey), committing: reportOf(object) })
+    const result = await client().put([], { journal })
+    assert.deepEqual([result.capability, result.resumed], [capabilityOf(object), true])
+    assert.equal(journal.record, undefined)
+    assert.deepEqual(placed, [])
+  })
+
+  it('goes on when it had not', async () => {
+    const { client, placed } = await setUp({})
+    const journal = journalOf({ ...recordAt(0), committing: reportOf(testObject('copies', 1_000)) })
+    await assert.rejects(client().put([testId(16, 1)], { journal }), coded('NO_SPACE'))
+    assert.deepEqual(placed, [0])
+    assert.deepEqual(journal.record, recordAt(0))
   })
 })

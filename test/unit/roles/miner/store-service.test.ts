@@ -53,6 +53,30 @@ function request(entries: readonly LeaseEntry[], fields: Partial<LeaseRequest> =
   return { object: OBJECT, entries, endBlock: 500, ...fields }
 }
 
+describe('StoreService: what is held', () => {
+  before(cryptoReady)
+
+  it('is what lasts for at least half of what the new order has left', async () => {
+    const { service, order, head, shard } = setUp()
+    await shard.start()
+    const chunks = [testChunk(1, 10), testChunk(2, 10), testChunk(3, 10)]
+    for (const [i, chunk] of chunks.entries()) await shard.put({ ...chunk, expiresBlock: 34 + i })
+    head.block = 10
+    const digests = [...chunks.map(({ digest }) => digest), testId(32, 200)]
+    assert.deepEqual(await service.have(order, digests), [false, true, true, false])
+    head.block = 12
+    assert.deepEqual(await service.have(order, digests), [false, false, true, false])
+  })
+
+  it('is asked of the shard of the validator that signed the order', async () => {
+    const { service, order, other } = setUp()
+    await assert.rejects(
+      service.have({ ...order, validator: other.publicKey }, [testId(32, 1)]),
+      coded('NO_SPACE'),
+    )
+  })
+})
+
 describe('StoreService: bodies', () => {
   before(cryptoReady)
 

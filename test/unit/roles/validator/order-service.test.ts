@@ -46,7 +46,6 @@ describe('OrderService', () => {
   let subnet: TestSubnet
   let watch: Watch
   let service: OrderService
-  let beacon: Uint8Array
   let object: TestObject
 
   before(async () => {
@@ -67,7 +66,6 @@ describe('OrderService', () => {
           ? []
           : [{ member: { ...member, endpoint: member.endpoint }, capacity }]
       })
-    beacon = testId(32, 60)
     service = new OrderService(
       {
         ledger,
@@ -76,7 +74,6 @@ describe('OrderService', () => {
         signer: testHotkey(VALIDATOR).signer,
         random: seededRandom('orders'),
         logger: silentLogger,
-        beacon: async () => beacon,
       },
       TEST_DOMAIN,
     )
@@ -139,13 +136,11 @@ describe('OrderService', () => {
       assert.equal(serials.size, MINERS)
     })
 
-    it('gives the same seed for the same put, another for another put, client or beacon', async () => {
+    it('gives the same seed for the same put, whoever asks and whenever, another for another put', async () => {
       const { seed } = await service.place(CLIENT, PLACE)
-      assert.deepEqual((await service.place(CLIENT, PLACE)).seed, seed)
       assert.notDeepEqual((await service.place(CLIENT, { ...PLACE, put: testId(16, 2) })).seed, seed)
-      assert.notDeepEqual((await service.place(testId(32, 51), PLACE)).seed, seed)
-      beacon = testId(32, 61)
-      assert.notDeepEqual((await service.place(CLIENT, PLACE)).seed, seed)
+      await subnet.set(neurons(), BLOCK + 5_000)
+      assert.deepEqual((await service.place(testId(32, 51), PLACE)).seed, seed)
     })
 
     it('refuses what the miners cannot take', async () => {

@@ -172,20 +172,6 @@ describe('Validator', () => {
     })
   }
 
-  it('takes one beacon per epoch, asked of the chain once', async () => {
-    await using directory = await tempDir()
-    await using node = await start(directory.path)
-    await node.validator.start()
-    await node.clock.advance(1)
-    await heard(async () => (await node.live()) === MINERS, 'all miners answer')
-    const { seed } = await node.place()
-    await node.block(9)
-    assert.deepEqual((await node.place()).seed, seed)
-    await node.block(10)
-    assert.notDeepEqual((await node.place()).seed, seed)
-    assert.deepEqual(node.subnet.beaconsAsked, [0, 10])
-  })
-
   it('leaves nothing behind when its ledger does not open', async () => {
     await using directory = await tempDir()
     await writeFile(join(directory.path, 'objects'), 'not a directory')
