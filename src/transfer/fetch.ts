@@ -2,7 +2,6 @@
  * Any k of the n chunks of a segment, from whoever gives them soonest: data chunks first, then as `race.ts` says. Every
  * chunk is verified before it counts.
  */
-import type { Holder } from '../../protocols/order/messages.js'
 import type { AbortOptions } from '../base/abort.js'
 import type { Clock } from '../base/clock.js'
 import { SubnetError } from '../base/errors.js'
@@ -10,6 +9,7 @@ import { toSs58 } from '../crypto/keys.js'
 import type { VerifiedSpan } from '../redundancy/chunk.js'
 import type { SegmentShape } from '../redundancy/layout.js'
 import type { SegmentEntry } from '../redundancy/segment.js'
+import type { Holder } from './holder.js'
 import { firstOf } from './race.js'
 import type { RetrievePool } from './retrieve-pool.js'
 

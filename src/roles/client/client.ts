@@ -9,7 +9,6 @@ import type { WireDomain } from '../../../protocols/common/signed.js'
 import type { PeerComponents } from '../../../protocols/hello/exchange.js'
 import type { KnownPeer } from '../../../protocols/hello/sessions.js'
 import { OrderClient } from '../../../protocols/order/client.js'
-import type { Holder } from '../../../protocols/order/messages.js'
 import { type AbortOptions, deadline } from '../../base/abort.js'
 import { isSubnetError, SubnetError } from '../../base/errors.js'
 import type { Random } from '../../base/random.js'
@@ -24,6 +23,8 @@ import { manifestQuorum, PROFILES, type ProfileName } from '../../redundancy/pro
 import { OBJECT_KEY_BYTES } from '../../redundancy/seal.js'
 import { Download, type DownloadOptions } from '../../transfer/download.js'
 import type { SegmentPlace } from '../../transfer/fetch.js'
+import type { Holder } from '../../transfer/holder.js'
+import type { FindProviders } from '../../transfer/search.js'
 import { type UploadOptions, type UploadReport, upload } from '../../transfer/upload.js'
 
 /** Time to find out whether a holder can be reached. */
@@ -37,6 +38,8 @@ export interface StorageClientComponents extends PeerComponents {
   /** The client's own ed25519 key. */
   readonly signer: Signer
   readonly coding: SegmentCoder
+  /** The DHT: who announced a digest. */
+  readonly findProviders: FindProviders
 }
 
 export interface PutOptions extends UploadOptions {
@@ -129,7 +132,7 @@ export class StorageClient {
 
   /**
    * Opens an object for reading. Rejects with `INVALID` for what is no read capability, `NOT_FOUND` when no validator
-   * knows the object, `MISMATCH` when the key is another object's, `UNRECOVERABLE` when too few holders are left; the
+   * or miner knows the object, `MISMATCH` when the key is another object's, `UNRECOVERABLE` when too few holders are left; the
    * last also while reading.
    */
   async get(capability: string, options: DownloadOptions = {}): Promise<GetResult> {
@@ -170,7 +173,8 @@ export class StorageClient {
 
   #download(capability: Capability): Download {
     const validators = this.#validators(capability.address)
-    return new Download({ ...this.#components, orders: this.#orders }, capability.address, validators)
+    const components = { ...this.#components, orders: this.#orders, miners: () => this.#miners() }
+    return new Download(components, capability.address, validators)
   }
 
   /** Checks the key, where one is given, before anything is fetched for it. */
@@ -183,6 +187,15 @@ export class StorageClient {
       await download.close(error instanceof Error ? error : undefined)
       throw error
     }
+  }
+
+  /** Everyone without a permit may be a miner. */
+  #miners(): KnownPeer[] {
+    return this.#components.view
+      .members()
+      .flatMap(({ endpoint, publicKey, validatorPermit }) =>
+        endpoint === undefined || validatorPermit ? [] : [{ ...endpoint, hotkey: publicKey }],
+      )
   }
 
   /** Validators with an address, by rendezvous with `seed`: everybody asks in the same order. */
