@@ -1,5 +1,5 @@
 /** The composition root of a client: a chain endpoint in, a running `StorageClient` out. It listens on nothing. */
-import { type AbortOptions, raceAbort } from '../base/abort.js'
+import type { AbortOptions } from '../base/abort.js'
 import { type Clock, systemClock } from '../base/clock.js'
 import { invariant } from '../base/errors.js'
 import { type Startable, sequence, step } from '../base/lifecycle.js'
@@ -15,7 +15,7 @@ import { DEFAULT_LEASE_BLOCKS, DEFAULT_PROFILE, defaultCodingThreads } from '../
 import { cryptoReady, ed25519Signer, type Signer } from '../crypto/keys.js'
 import type { ProfileName } from '../redundancy/profiles.js'
 import { StorageClient } from '../roles/client/client.js'
-import type { FindProviders } from '../transfer/search.js'
+import { dhtSearch } from './dht-search.js'
 import { Neighbours } from './neighbours.js'
 import { createNetwork, type Network, requireNetuid } from './network.js'
 
@@ -85,13 +85,9 @@ export class SubnetClient implements Startable {
         { clock, logger, chain, view, signer },
         { role: 'client', peerKeySeed: random.bytes(32), listen: [] },
       )
-      // Only a reader whom no validator helps needs the DHT, and pays for the way into it then.
       const { net } = network
       const neighbours = new Neighbours({ net, view, clock, random, logger })
-      const findProviders: FindProviders = async function* (digest, searchOptions) {
-        await raceAbort(neighbours.meet(), searchOptions.signal)
-        yield* net.findProviders(digest, searchOptions)
-      }
+      const findProviders = dhtSearch({ net, neighbours, clock })
       const coding = codingPool(this.#init.codingThreads ?? defaultCodingThreads())
       const storage = new StorageClient(
         { ...network, clock, random, view, signer, coding, findProviders },
