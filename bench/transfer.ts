@@ -11,7 +11,6 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { OrderClient } from '../protocols/order/client.js'
-import type { Holder } from '../protocols/order/messages.js'
 import { RetrieveStream } from '../protocols/retrieve/client.js'
 import { systemClock } from '../src/base/clock.js'
 import { silentLogger } from '../src/base/log.js'
@@ -23,7 +22,9 @@ import { createClient, type SubnetClient } from '../src/node/client.js'
 import { parseCapability } from '../src/redundancy/capability.js'
 import type { ChunkReference } from '../src/redundancy/chunk.js'
 import { parseManifestNode, parseManifestRoot } from '../src/redundancy/manifest.js'
+import type { Holder } from '../src/transfer/holder.js'
 import { Locator } from '../src/transfer/locate.js'
+import { HolderSearch } from '../src/transfer/search.js'
 import { candidatePeer } from '../src/transfer/store-pool.js'
 import { BARE_PROTOCOL, bareNet } from './bare-peer.js'
 import { interleave, machine, median, medianRatio, peakMiB, sample, table } from './measure.js'
@@ -120,7 +121,17 @@ async function locate(client: SubnetClient, address: Uint8Array): Promise<Holder
     .flatMap((member) =>
       member.endpoint === undefined ? [] : [{ ...member.endpoint, hotkey: member.publicKey }],
     )
-  const [holder] = await new Locator({ orders, clock: systemClock }, address, validators).node(0)
+  const components = {
+    ...network,
+    clock: systemClock,
+    findProviders: async function* () {},
+    miners: () => [],
+  }
+  const search = new HolderSearch(components)
+  const [holder] = await new Locator({ orders, clock: systemClock, search }, address, validators).node(
+    0,
+    address,
+  )
   if (holder === undefined) throw new Error('nobody holds the manifest')
   return holder
 }

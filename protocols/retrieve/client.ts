@@ -55,16 +55,16 @@ export class RetrieveStream {
     this.#frames = frames
   }
 
-  /** Opens the stream, presents the order and gives the first credit. */
+  /** Opens the stream, presents the order, if there is one, and gives the first credit. */
   static async open(
     components: PeerComponents,
     peer: KnownPeer,
-    order: Order,
+    order: Order | undefined,
     options: AbortOptions = {},
   ): Promise<RetrieveStream> {
     const frames = await openFrames(components, RETRIEVE, peer, options)
     try {
-      await frames.writeMessage({ type: 'open', order }, options)
+      await frames.writeMessage({ type: 'open', ...(order === undefined ? {} : { order }) }, options)
       unlessFailure(await frames.readMessage(retrieveOpenedSchema, 'opened', options), peer.peerId)
       const stream = new RetrieveStream(peer, frames)
       await frames.writeMessage({ type: 'credit', bytes: RETRIEVE_CREDIT_BYTES }, options)

@@ -26,7 +26,11 @@ const requestNumber = integer(0, 0xffffffff)
 /** Leaves of a chunk. */
 const leafField = integer(0, CHUNK_SIZE / LEAF_BYTES)
 
-export const retrieveOpenSchema = z.strictObject({ type: z.literal('open'), order: orderSchema })
+export const retrieveOpenSchema = z.strictObject({
+  type: z.literal('open'),
+  /** Without one the miner gives what its allowance for strangers permits. */
+  order: orderSchema.optional(),
+})
 
 export const retrieveOpenedSchema = z.discriminatedUnion('type', [
   z.strictObject({ type: z.literal('opened') }),

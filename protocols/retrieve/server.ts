@@ -33,6 +33,8 @@ export interface RetrieveHandler {
   read(order: Order, digest: Uint8Array, firstLeaf: number, leaves: number): Promise<ChunkRange>
   /** Called when the stream ends, with what was sent under the order. */
   served(order: Order, bytes: number): Promise<void>
+  /** As `read`, for a peer that shows no order; `BUSY` when its allowance is used up. */
+  readWithoutOrder(peerId: string, digest: Uint8Array, firstLeaf: number, leaves: number): Promise<ChunkRange>
 }
 
 export interface RetrieveServerComponents extends PeerComponents {
@@ -56,25 +58,53 @@ export function serveRetrieve(components: RetrieveServerComponents, init: Retrie
   serve(components, RETRIEVE, ['client', 'validator'], async (frames, session) => {
     const { authority, handler } = components
     const { order } = await frames.readMessage(retrieveOpenSchema, 'open', { headerBytesMax: OPEN_BYTES_MAX })
-    checkOrder(order, {
-      domain: init.domain,
-      authority,
-      verb: 'get',
-      client: session.key,
-      miner: init.miner,
-    })
+    if (order !== undefined) {
+      checkOrder(order, {
+        domain: init.domain,
+        authority,
+        verb: 'get',
+        client: session.key,
+        miner: init.miner,
+      })
+    }
     await frames.writeMessage({ type: 'opened' })
-    await new RetrieveExchange({ frames, order, authority, handler, memory }).run()
+    const right =
+      order === undefined ? ofStranger(session.peerId, handler) : ofOrder(order, authority, handler)
+    await new RetrieveExchange({ frames, right, memory }).run()
   })
+}
+
+/** By what right a stream reads. */
+interface Right {
+  /** Throws once it has ended. */
+  check(): void
+  read(digest: Uint8Array, firstLeaf: number, leaves: number): Promise<ChunkRange>
+  /** Called when the stream ends, with what was sent. */
+  served(bytes: number): Promise<void>
+}
+
+function ofOrder(order: Order, authority: Pick<Authority, 'block'>, handler: RetrieveHandler): Right {
+  return {
+    check: () => checkOrderTime(order, authority.block),
+    read: (digest, firstLeaf, leaves) => handler.read(order, digest, firstLeaf, leaves),
+    served: (bytes) => handler.served(order, bytes),
+  }
+}
+
+function ofStranger(peerId: string, handler: RetrieveHandler): Right {
+  return {
+    check: () => undefined,
+    read: (digest, firstLeaf, leaves) => handler.readWithoutOrder(peerId, digest, firstLeaf, leaves),
+    // Taken from the allowance at each read; nothing is kept of it.
+    served: async () => undefined,
+  }
 }
 
 type GetRequest = Extract<RetrieveRequest, { type: 'get' }>
 
 interface ExchangeComponents {
   readonly frames: FrameStream
-  readonly order: Order
-  readonly authority: Pick<Authority, 'block'>
-  readonly handler: RetrieveHandler
+  readonly right: Right
   readonly memory: Semaphore
 }
 
@@ -95,19 +125,19 @@ class RetrieveExchange {
 
   /** Reading requests and writing bodies go on side by side. */
   async run(): Promise<void> {
-    const { order, handler } = this.#components
+    const { right } = this.#components
     const { signal, abort } = this.#scope
     const writing = this.#writeBodies().catch(abort)
     await this.#readRequests().catch(abort)
     this.#ended = true
     this.#wake()
     await writing
-    if (this.#sentBytes > 0) await handler.served(order, this.#sentBytes)
+    if (this.#sentBytes > 0) await right.served(this.#sentBytes)
     signal.throwIfAborted()
   }
 
   async #readRequests(): Promise<void> {
-    const { frames, order, authority } = this.#components
+    const { frames, right } = this.#components
     for (;;) {
       const request = await frames.readOptional(retrieveRequestSchema, 'retrieve request', {
         waitMs: RETRIEVE_IDLE_TIMEOUT_MS,
@@ -115,7 +145,7 @@ class RetrieveExchange {
       })
       if (request === undefined) return
       if (request.type === 'get') {
-        checkOrderTime(order, authority.block)
+        right.check()
         if (this.#queue.length >= RETRIEVE_QUEUE_MAX)
           throw new SubnetError('INVALID', 'too many requests wait')
         this.#queue.push(request)
@@ -154,10 +184,10 @@ class RetrieveExchange {
 
   /** The range, or `undefined` after a refusal was sent. */
   async #read(request: GetRequest): Promise<ChunkRange | undefined> {
-    const { frames, order, handler } = this.#components
+    const { frames, right } = this.#components
     const { number, digest, firstLeaf, leaves } = request
     try {
-      return await handler.read(order, digest, firstLeaf, leaves)
+      return await right.read(digest, firstLeaf, leaves)
     } catch (error) {
       if (!isTellable(error)) throw error
       await frames.writeMessage({ type: 'refused', number, failure: toFailure(error) })

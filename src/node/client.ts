@@ -2,7 +2,7 @@
 import type { AbortOptions } from '../base/abort.js'
 import { type Clock, systemClock } from '../base/clock.js'
 import { invariant } from '../base/errors.js'
-import { type Startable, sequence } from '../base/lifecycle.js'
+import { type Startable, sequence, step } from '../base/lifecycle.js'
 import { type Logger, silentLogger } from '../base/log.js'
 import { type Random, systemRandom } from '../base/random.js'
 import type { Chain } from '../chain/chain.js'
@@ -15,6 +15,8 @@ import { DEFAULT_LEASE_BLOCKS, DEFAULT_PROFILE, defaultCodingThreads } from '../
 import { cryptoReady, ed25519Signer, type Signer } from '../crypto/keys.js'
 import type { ProfileName } from '../redundancy/profiles.js'
 import { StorageClient } from '../roles/client/client.js'
+import { dhtSearch } from './dht-search.js'
+import { Neighbours } from './neighbours.js'
 import { createNetwork, type Network, requireNetuid } from './network.js'
 
 export interface ClientInit {
@@ -83,16 +85,19 @@ export class SubnetClient implements Startable {
         { clock, logger, chain, view, signer },
         { role: 'client', peerKeySeed: random.bytes(32), listen: [] },
       )
+      const { net } = network
+      const neighbours = new Neighbours({ net, view, clock, random, logger })
+      const findProviders = dhtSearch({ net, neighbours, clock })
       const coding = codingPool(this.#init.codingThreads ?? defaultCodingThreads())
       const storage = new StorageClient(
-        { ...network, clock, random, view, signer, coding },
+        { ...network, clock, random, view, signer, coding, findProviders },
         {
           domain: network.domain,
           defaultProfile: this.#init.defaultProfile ?? DEFAULT_PROFILE,
           defaultLeaseBlocks: this.#init.defaultLeaseBlocks ?? DEFAULT_LEASE_BLOCKS,
         },
       )
-      const parts = sequence([coding, network.net])
+      const parts = sequence([coding, net, step({ stop: () => neighbours.stop() })])
       await parts.start(options)
       this.#running = { parts: [base, parts], chain, view, network, signer, storage }
     } catch (error) {

@@ -48,7 +48,7 @@ export function createNetwork(components: NetworkComponents, init: NetworkInit):
       privateKeySeed: init.peerKeySeed,
       listen: init.listen,
       privateAddresses: true,
-      dht: false,
+      dht: true,
       gossip: false,
       agent: AGENT,
     },

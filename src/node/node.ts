@@ -29,12 +29,14 @@ import {
   DEFAULT_WALLET_NAME,
 } from '../config/defaults.js'
 import { cryptoReady, type Signer, sr25519Signer, toSs58 } from '../crypto/keys.js'
+import type { AllowanceInit } from '../roles/miner/allowance.js'
 import { Miner, type MinerComponents } from '../roles/miner/miner.js'
 import type { AuditReport } from '../roles/validator/auditor.js'
 import type { WatchedMiner } from '../roles/validator/miner-watch.js'
 import { Validator, type ValidatorComponents } from '../roles/validator/validator.js'
 import { claimDataDirectory } from './data-stamp.js'
 import { join, publishEndpoint } from './membership.js'
+import { Neighbours } from './neighbours.js'
 import { createNetwork, requireNetuid } from './network.js'
 import { loadOrCreatePeerKey } from './peer-key.js'
 
@@ -54,6 +56,8 @@ export interface NodeInit {
   readonly capacityBytes?: number
   /** Miner: share of the free disk offered when no capacity is given. */
   readonly threshold?: number
+  /** Miner: what readers without an order get. */
+  readonly allowance?: AllowanceInit
   /** Miner: between two looks at stakes and free space. */
   readonly replanIntervalMs?: number
   /** Validator: between two visits to each miner. */
@@ -208,7 +212,8 @@ export class SubnetNode implements Startable {
         publishEndpoint(chain, hotkey, { peerId: net.peerId, addresses: net.addresses() }, startOptions),
     })
     // Stopped in reverse: nobody new comes in, then actors end, then the stores close.
-    const serving = sequence([role, step({ stop: () => actors.stop() }), net, publish])
+    const neighbours = new Neighbours(components)
+    const serving = sequence([role, step({ stop: () => actors.stop() }), net, publish, neighbours])
     await serving.start(options)
     const identity = {
       role: this.#init.role,
@@ -229,6 +234,7 @@ export class SubnetNode implements Startable {
       capacityBytes: this.#init.capacityBytes,
       replanIntervalMs: this.#init.replanIntervalMs ?? REPLAN_INTERVAL_MS,
       sweepIntervalMs: SWEEP_INTERVAL_MS,
+      allowance: this.#init.allowance,
     })
   }
 

@@ -4,10 +4,8 @@
  */
 import { pipe } from 'it-pipe'
 import { concat } from 'uint8arrays'
-import type { PeerComponents } from '../../protocols/hello/exchange.js'
 import type { KnownPeer } from '../../protocols/hello/sessions.js'
 import type { OrderClient } from '../../protocols/order/client.js'
-import type { Holder } from '../../protocols/order/messages.js'
 import type { AbortOptions } from '../base/abort.js'
 import { invariant, SubnetError } from '../base/errors.js'
 import { MIB } from '../base/units.js'
@@ -18,15 +16,17 @@ import { openInline, parseManifestNode, parseManifestRoot } from '../redundancy/
 import { CHUNK_SIZE } from '../redundancy/profiles.js'
 import { openSpan, type SegmentEntry } from '../redundancy/segment.js'
 import { fetchSegment, fetchSpan, type SegmentPlace } from './fetch.js'
+import type { Holder } from './holder.js'
 import { mapInOrder } from './in-flight.js'
 import { Locator } from './locate.js'
 import { firstOf } from './race.js'
 import { RetrievePool } from './retrieve-pool.js'
+import { HolderSearch, type HolderSearchComponents } from './search.js'
 
 /** Chunks and plaintext in memory at once; at least two segments always go, so that the line does not idle. */
 const IN_FLIGHT_BYTES_MAX = 32 * MIB
 
-export interface DownloadComponents extends PeerComponents {
+export interface DownloadComponents extends HolderSearchComponents {
   readonly orders: OrderClient
   readonly coding: SegmentCoder
 }
@@ -66,11 +66,12 @@ export class Download {
   constructor(components: DownloadComponents, address: Uint8Array, validators: readonly KnownPeer[]) {
     this.#components = components
     this.#address = address
-    this.#locator = new Locator(components, address, validators)
+    const search = new HolderSearch(components)
+    this.#locator = new Locator({ ...components, search }, address, validators)
     this.#pool = new RetrievePool(components)
   }
 
-  /** Rejects with `NOT_FOUND` when no validator knows the object, `UNRECOVERABLE` when no holder gives the manifest. */
+  /** Rejects with `NOT_FOUND` when no validator or miner knows the object, `UNRECOVERABLE` when no holder gives the manifest. */
   async manifest(options: AbortOptions = {}): Promise<Manifest> {
     return parseManifestRoot(await this.#fetchNode(0, this.#address, options))
   }
@@ -139,11 +140,11 @@ export class Download {
     return concat(parts)
   }
 
-  /** Holders of each manifest node, root first, as leased. */
+  /** Holders of each manifest node, root first. */
   async manifestHolders({ content }: Manifest, options: AbortOptions = {}): Promise<(readonly Holder[])[]> {
-    const nodes = 1 + (content.kind === 'nodes' ? content.nodes.length : 0)
+    const nodes = content.kind === 'nodes' ? content.nodes.map(({ digest }) => digest) : []
     return await Promise.all(
-      Array.from({ length: nodes }, (_, number) => this.#locator.node(number, options)),
+      [this.#address, ...nodes].map((digest, number) => this.#locator.node(number, digest, options)),
     )
   }
 
@@ -154,10 +155,12 @@ export class Download {
     { first, end }: SegmentRange = { first: 0, end: segmentCount(manifest) },
   ): AsyncGenerator<SegmentPlace> {
     let index = first
-    for await (const entry of this.#entries(manifest, options, { first, end })) {
-      const holders = await this.#locator.segment(index, options)
-      yield { shape: segmentAt(manifest, index), entry, holders }
-      index += 1
+    for await (const entries of this.#entries(manifest, options, { first, end })) {
+      for (const [position, entry] of entries.entries()) {
+        const holders = await this.#locator.segment(index, entries.slice(position), options)
+        yield { shape: segmentAt(manifest, index), entry, holders }
+        index += 1
+      }
     }
     invariant(index === end, 'a parsed manifest lists every segment')
   }
@@ -166,15 +169,16 @@ export class Download {
     await this.#pool.close(reason)
   }
 
+  /** As many at once as one node lists. */
   async *#entries(
     manifest: Manifest,
     options: AbortOptions,
     { first, end }: SegmentRange,
-  ): AsyncGenerator<SegmentEntry> {
+  ): AsyncGenerator<readonly SegmentEntry[]> {
     const { content } = manifest
     if (content.kind === 'inline') return
     if (content.kind === 'segments') {
-      yield* content.segments.slice(first, end)
+      yield content.segments.slice(first, end)
       return
     }
     for (const [position, reference] of content.nodes.entries()) {
@@ -182,7 +186,7 @@ export class Download {
       if (firstSegment + count <= first || firstSegment >= end) continue
       const bytes = await this.#fetchNode(position + 1, reference.digest, options, reference)
       const entries = parseManifestNode(manifest, reference, bytes)
-      yield* entries.slice(Math.max(0, first - firstSegment), end - firstSegment)
+      yield entries.slice(Math.max(0, first - firstSegment), end - firstSegment)
     }
   }
 
@@ -193,7 +197,7 @@ export class Download {
     options: AbortOptions,
     reference?: NodeReference,
   ): Promise<Uint8Array> {
-    const holders = await this.#locator.node(number, options)
+    const holders = await this.#locator.node(number, digest, options)
     let failure: unknown
     const attempts = holders.map((holder) => async (signal: AbortSignal) => {
       try {

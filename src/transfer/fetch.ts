@@ -2,7 +2,6 @@
  * Any k of the n chunks of a segment, from whoever gives them soonest: data chunks first, then as `race.ts` says. Or a
  * part of one data chunk, from its own holder, else the same part of any k others. All is verified before it counts.
  */
-import type { Holder } from '../../protocols/order/messages.js'
 import type { LeafRange } from '../../protocols/retrieve/client.js'
 import type { AbortOptions } from '../base/abort.js'
 import type { Clock } from '../base/clock.js'
@@ -12,6 +11,7 @@ import { LEAF_BYTES } from '../crypto/merkle.js'
 import type { VerifiedSpan } from '../redundancy/chunk.js'
 import { type ChunkSpan, type SegmentShape, spanIn } from '../redundancy/layout.js'
 import type { SegmentEntry } from '../redundancy/segment.js'
+import type { Holder } from './holder.js'
 import { firstOf } from './race.js'
 import type { RetrievePool } from './retrieve-pool.js'
 

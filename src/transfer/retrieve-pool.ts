@@ -3,11 +3,11 @@
  * for a while, so that a dead one costs the download one attempt and not one per segment.
  */
 import type { PeerComponents } from '../../protocols/hello/exchange.js'
-import type { Holder } from '../../protocols/order/messages.js'
 import { RetrieveStream } from '../../protocols/retrieve/client.js'
 import { type AbortOptions, childSignal, raceAbort } from '../base/abort.js'
 import { isSubnetError, SubnetError, toSubnetError } from '../base/errors.js'
 import { toSs58 } from '../crypto/keys.js'
+import type { Holder } from './holder.js'
 import { Pace } from './pace.js'
 import { candidatePeer } from './store-pool.js'
 

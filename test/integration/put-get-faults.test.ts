@@ -59,15 +59,12 @@ describe('a subnet whose nodes come and go', function () {
     })
   })
 
-  it('finds an object again after every validator was restarted, and says who is missing meanwhile', async () => {
+  it('finds an object again after every validator was restarted, and also meanwhile', async () => {
     const bytes = testBytes('restart', 100_000)
     const { capability } = await writer.storage.put([bytes], { profile: 'copies' })
     await network.without(network.validators, async () => {
       const fresh = await network.client()
-      await assert.rejects(fresh.storage.get(capability), {
-        code: 'DISCONNECTED',
-        message: /3 did not answer/,
-      })
+      assert.ok(sameBytes(await readBack(fresh, capability), bytes))
     })
     const fresh = await network.client()
     assert.ok(sameBytes(await readBack(fresh, capability), bytes))

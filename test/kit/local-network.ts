@@ -14,6 +14,7 @@ import { localChain } from '../../src/chain/endpoint.js'
 import { toSs58 } from '../../src/crypto/keys.js'
 import { type ClientOptions, createClient, type SubnetClient } from '../../src/node/client.js'
 import { createNode, loadOrCreateWallet, ownWallet, type SubnetNode } from '../../src/node/node.js'
+import type { AllowanceInit } from '../../src/roles/miner/allowance.js'
 import { type Tamper, tampered } from './tamper.js'
 import { type TempDir, tempDir } from './temp-dir.js'
 import { until } from './until.js'
@@ -25,6 +26,8 @@ export interface LocalNetworkInit {
   readonly capacityBytes?: number
   /** By name: miners that offer something else. */
   readonly capacities?: Readonly<Record<string, number>>
+  /** What every miner gives without an order. Default: as in production. */
+  readonly allowance?: AllowanceInit
   /** By name: nodes that misbehave. */
   readonly tampers?: Readonly<Record<string, Tamper>>
   readonly logger?: Logger
@@ -122,7 +125,7 @@ export class LocalNetwork implements AsyncDisposable {
   /** Starts a node with the data it has. */
   async startNode(name: string): Promise<void> {
     const chain = await this.#chain()
-    const { capacities, capacityBytes, tampers, logger } = this.#init
+    const { capacities, capacityBytes, allowance, tampers, logger } = this.#init
     const node = createNode(
       {
         role: name.startsWith('miner') ? 'miner' : 'validator',
@@ -130,6 +133,7 @@ export class LocalNetwork implements AsyncDisposable {
         dataPath: join(this.#directory.path, name),
         capacityBytes: capacities?.[name] ?? capacityBytes ?? 256 * MIB,
         visitIntervalMs: VISIT_INTERVAL_MS,
+        ...(allowance === undefined ? {} : { allowance }),
       },
       { logger: logger ?? silentLogger, random: seededRandom(`node ${name}`) },
     )

@@ -1,4 +1,5 @@
 /** A reader and holders of chunks, in memory: real `retrieve` streams, handlers the test scripts. Wait for `cryptoReady`. */
+import { type HaveHandler, serveHave } from '../../protocols/have/server.js'
 import type { Holder } from '../../protocols/order/messages.js'
 import { type Order, signOrder } from '../../protocols/order/order.js'
 import { type ChunkRange, type RetrieveHandler, serveRetrieve } from '../../protocols/retrieve/server.js'
@@ -16,10 +17,16 @@ const READER_KEY = testId(32, 78)
 const hex = (digest: Uint8Array) => Buffer.from(digest).toString('hex')
 
 /** Gives whole chunks. */
-export class ScriptedHolder implements RetrieveHandler {
+export class ScriptedHolder implements RetrieveHandler, HaveHandler {
   readonly #chunks = new Map<string, Uint8Array>()
   /** Chunks that were asked for, as hex. */
   readonly asked: string[] = []
+  /** How many of these without an order. */
+  withoutOrder = 0
+  /** Digests in each question it got. */
+  readonly questions: number[] = []
+  /** Says that it holds whatever it is asked for. */
+  claimsAll = false
   refusal: Error | undefined
   /** Bytes of all bodies it gave. */
   givenBytes = 0
@@ -42,6 +49,10 @@ export class ScriptedHolder implements RetrieveHandler {
   }
 
   async read(_order: Order, digest: Uint8Array, firstLeaf: number, leaves: number): Promise<ChunkRange> {
+    return await this.#give(digest, firstLeaf, leaves)
+  }
+
+  async #give(digest: Uint8Array, firstLeaf: number, leaves: number): Promise<ChunkRange> {
     this.asked.push(hex(digest))
     await this.#hold?.promise
     if (this.refusal !== undefined) throw this.refusal
@@ -59,6 +70,21 @@ export class ScriptedHolder implements RetrieveHandler {
     }
     this.givenBytes += bytes.length
     return { sizeBytes: bytes.length, bytes: this.lies ? bytes.map((byte) => byte ^ 1) : bytes, proof: [] }
+  }
+
+  async readWithoutOrder(
+    _peerId: string,
+    digest: Uint8Array,
+    firstLeaf: number,
+    leaves: number,
+  ): Promise<ChunkRange> {
+    this.withoutOrder += 1
+    return await this.#give(digest, firstLeaf, leaves)
+  }
+
+  async have(digests: readonly Uint8Array[]): Promise<readonly boolean[]> {
+    this.questions.push(digests.length)
+    return digests.map((digest) => this.claimsAll || this.#chunks.has(hex(digest)))
   }
 
   async served(): Promise<void> {}
@@ -80,6 +106,7 @@ export class RetrievePeers {
       const key = testHotkey(number).signer.publicKey
       const sessions = mesh.join({ peerId: `peer ${number}`, role: 'miner', key })
       serveRetrieve({ sessions, clock, authority, handler }, { domain: TEST_DOMAIN, miner: key })
+      serveHave({ sessions, clock, handler })
       return handler
     })
     this.holders = this.miners.map((_, number) => holderAt(number, readerKey))

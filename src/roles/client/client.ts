@@ -9,7 +9,6 @@ import type { WireDomain } from '../../../protocols/common/signed.js'
 import type { PeerComponents } from '../../../protocols/hello/exchange.js'
 import type { KnownPeer } from '../../../protocols/hello/sessions.js'
 import { OrderClient } from '../../../protocols/order/client.js'
-import type { Holder } from '../../../protocols/order/messages.js'
 import { type AbortOptions, deadline } from '../../base/abort.js'
 import { isSubnetError, SubnetError } from '../../base/errors.js'
 import type { Random } from '../../base/random.js'
@@ -24,7 +23,9 @@ import { manifestQuorum, PROFILES, type ProfileName } from '../../redundancy/pro
 import { OBJECT_KEY_BYTES } from '../../redundancy/seal.js'
 import { type ByteRange, Download, type DownloadOptions, rangeIn } from '../../transfer/download.js'
 import type { SegmentPlace } from '../../transfer/fetch.js'
+import type { Holder } from '../../transfer/holder.js'
 import type { PutJournal, PutRecord } from '../../transfer/put-journal.js'
+import type { FindProviders } from '../../transfer/search.js'
 import { type UploadOptions, type UploadReport, upload } from '../../transfer/upload.js'
 
 /** Time to find out whether a holder can be reached. */
@@ -38,6 +39,8 @@ export interface StorageClientComponents extends PeerComponents {
   /** The client's own ed25519 key. */
   readonly signer: Signer
   readonly coding: SegmentCoder
+  /** The DHT: who announced a digest. */
+  readonly findProviders: FindProviders
 }
 
 export interface PutOptions extends UploadOptions {
@@ -191,8 +194,8 @@ export class StorageClient {
 
   /**
    * Opens an object, or a range of its bytes, for reading. Rejects with `INVALID` for what is no read capability or no
-   * range of the object, `NOT_FOUND` when no validator
-   * knows the object, `MISMATCH` when the key is another object's, `UNRECOVERABLE` when too few holders are left; the
+   * range of the object, `NOT_FOUND` when no validator or miner knows the object, `MISMATCH` when the key is another
+   * object's, `UNRECOVERABLE` when too few holders are left; the
    * last also while reading.
    */
   async get(capability: string, options: DownloadOptions = {}): Promise<GetResult> {
@@ -234,7 +237,8 @@ export class StorageClient {
 
   #download(capability: Capability): Download {
     const validators = this.#validators(capability.address)
-    return new Download({ ...this.#components, orders: this.#orders }, capability.address, validators)
+    const components = { ...this.#components, orders: this.#orders, miners: () => this.#miners() }
+    return new Download(components, capability.address, validators)
   }
 
   /** Checks the key, where one is given, before anything is fetched for it. */
@@ -247,6 +251,15 @@ export class StorageClient {
       await download.close(error instanceof Error ? error : undefined)
       throw error
     }
+  }
+
+  /** Everyone without a permit may be a miner. */
+  #miners(): KnownPeer[] {
+    return this.#components.view
+      .members()
+      .flatMap(({ endpoint, publicKey, validatorPermit }) =>
+        endpoint === undefined || validatorPermit ? [] : [{ ...endpoint, hotkey: publicKey }],
+      )
   }
 
   /** Validators with an address, by rendezvous with `seed`: everybody asks in the same order. */

@@ -1,12 +1,13 @@
 /**
- * The miner role: shards on disk, a keeper who says how much fits, and servers for store, retrieve, challenge, lease and
- * capacity. It answers; it starts nothing on its own but its housekeeping.
+ * The miner role: shards on disk, a keeper who says how much fits, and servers for store, retrieve, have, challenge,
+ * lease and capacity. It answers; on its own it does its housekeeping and announces what it holds.
  */
 
 import type { Capacity } from '../../../protocols/capacity/messages.js'
 import { serveCapacity } from '../../../protocols/capacity/server.js'
 import { serveChallenge } from '../../../protocols/challenge/server.js'
 import type { WireDomain } from '../../../protocols/common/signed.js'
+import { serveHave } from '../../../protocols/have/server.js'
 import type { Authority } from '../../../protocols/hello/attestation.js'
 import type { PeerComponents } from '../../../protocols/hello/exchange.js'
 import type { Session } from '../../../protocols/hello/sessions.js'
@@ -20,7 +21,10 @@ import type { Startable } from '../../base/lifecycle.js'
 import type { Logger } from '../../base/log.js'
 import type { SubnetView } from '../../chain/subnet-view.js'
 import { type Signer, toSs58 } from '../../crypto/keys.js'
+import type { Net } from '../../net/net.js'
 import { createPartitionStore, type PartitionStore } from '../../shard/partition-store.js'
+import { type AdvertiserMessage, advertiser } from './advertiser.js'
+import { Allowance, type AllowanceInit } from './allowance.js'
 import { type KeeperMessage, keeper } from './keeper.js'
 import { type PartitionerComponents, type PartitionerMessage, partitioner, replan } from './partitioner.js'
 import { Prover } from './prover.js'
@@ -35,8 +39,11 @@ import { sweeper } from './sweeper.js'
 const KEEPER_MAILBOX_MAX = 32_768
 /** Reads of order use at once. */
 const KEEPER_TASKS_MAX = 64
+/** Leases that may wait to be announced; one that is dropped is found by the advertiser's next walk. */
+const ADVERTISER_MAILBOX_MAX = 64
 
 export interface MinerComponents extends PeerComponents {
+  readonly net: Pick<Net, 'provide'>
   readonly actors: ActorSystem
   readonly view: SubnetView
   readonly authority: Authority
@@ -55,6 +62,8 @@ export interface MinerInit {
   readonly replanIntervalMs: number
   /** Between two looks for what has expired. */
   readonly sweepIntervalMs: number
+  /** What is given without an order; `ALLOWANCE` by default. */
+  readonly allowance?: AllowanceInit | undefined
 }
 
 export class Miner implements Startable {
@@ -62,12 +71,13 @@ export class Miner implements Startable {
   readonly #init: MinerInit
   readonly #store: PartitionStore
   readonly #keeper: Ref<KeeperMessage>
+  #advertiser: Ref<AdvertiserMessage> | undefined
   #partitioner: Ref<PartitionerMessage> | undefined
   #validators = ''
   #unsubscribe: (() => void) | undefined
 
   constructor(components: MinerComponents, init: MinerInit) {
-    const { actors, signer, view, logger } = components
+    const { actors, signer, view, logger, clock } = components
     const { domain } = init
     this.#components = components
     this.#init = init
@@ -81,10 +91,15 @@ export class Miner implements Startable {
     })
     const own = { domain, miner: signer.publicKey }
     const shared = { keeper: this.#keeper, shards: this.#store, signer, logger }
-    const storing = new StoreService({ ...shared, head: view }, domain)
+    const storing = new StoreService(
+      { ...shared, head: view, onCounted: (lease) => this.#advertiser?.send({ type: 'counted', lease }) },
+      domain,
+    )
+    const reading = new RetrieveService({ ...shared, allowance: new Allowance(clock, init.allowance) })
     serveStore({ ...components, handler: storing }, own)
     serveLeases({ ...components, handler: storing })
-    serveRetrieve({ ...components, handler: new RetrieveService(shared) }, own)
+    serveRetrieve({ ...components, handler: reading }, own)
+    serveHave({ ...components, handler: reading })
     serveChallenge({ ...components, handler: new Prover(shared, domain) })
     serveCapacity({ ...components, handler: { capacity: (asker) => this.#capacity(asker) } })
   }
@@ -117,6 +132,14 @@ export class Miner implements Startable {
       restart: 'permanent',
       mailbox: { max: 1, policy: 'conflate', key: (message) => message.type },
       tasksMax: 1,
+    })
+    this.#advertiser = actors.spawn({
+      id: 'advertiser',
+      behavior: advertiser({ net: this.#components.net, shards: this.#store, head: view, logger }),
+      restart: 'permanent',
+      mailbox: { max: ADVERTISER_MAILBOX_MAX, policy: 'drop-oldest' },
+      // One announcement, and the walk.
+      tasksMax: 2,
     })
     this.#unsubscribe = view.onChange(() => this.#replanIfValidatorsChanged())
     // They may have changed while the first plan was made.

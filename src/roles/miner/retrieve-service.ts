@@ -1,4 +1,8 @@
-/** What a miner does with a `retrieve` stream: leaves of chunks it holds, with their proof, within the order. */
+/**
+ * What a miner does with `retrieve` and `have`: leaves of chunks it holds, with their proof, within the order or the
+ * allowance; and which chunks those are.
+ */
+import type { HaveHandler } from '../../../protocols/have/server.js'
 import type { Order } from '../../../protocols/order/order.js'
 import type { ChunkRange, RetrieveHandler } from '../../../protocols/retrieve/server.js'
 import type { Ref } from '../../actor/behavior.js'
@@ -6,6 +10,7 @@ import { SubnetError } from '../../base/errors.js'
 import { toSs58 } from '../../crypto/keys.js'
 import { LEAF_BYTES, proveRange } from '../../crypto/merkle.js'
 import type { ChunkInfo, Shard } from '../../shard/shard.js'
+import type { Allowance } from './allowance.js'
 import type { KeeperMessage, ShardSource } from './keeper.js'
 import { orderTerms } from './store-service.js'
 
@@ -17,9 +22,19 @@ export interface AllShards extends ShardSource {
 export interface RetrieveServiceComponents {
   readonly keeper: Ref<KeeperMessage>
   readonly shards: AllShards
+  /** For those who show no order. */
+  readonly allowance: Allowance
 }
 
-export class RetrieveService implements RetrieveHandler {
+/** What is asked for, and the shard where it is likely to be. */
+interface Wanted {
+  readonly digest: Uint8Array
+  readonly firstLeaf: number
+  readonly leaves: number
+  readonly likely: Shard | undefined
+}
+
+export class RetrieveService implements RetrieveHandler, HaveHandler {
   readonly #components: RetrieveServiceComponents
 
   constructor(components: RetrieveServiceComponents) {
@@ -28,7 +43,43 @@ export class RetrieveService implements RetrieveHandler {
 
   async read(order: Order, digest: Uint8Array, firstLeaf: number, leaves: number): Promise<ChunkRange> {
     const { keeper, shards } = this.#components
-    const { shard, info } = await findChunk(shards, digest, shards.get(toSs58(order.validator)))
+    const likely = shards.get(toSs58(order.validator))
+    return await this.#range({ digest, firstLeaf, leaves, likely }, async (sizeBytes) => {
+      await keeper.ask('spend', { order: orderTerms(order), sizeBytes })
+    })
+  }
+
+  async readWithoutOrder(
+    peerId: string,
+    digest: Uint8Array,
+    firstLeaf: number,
+    leaves: number,
+  ): Promise<ChunkRange> {
+    return await this.#range({ digest, firstLeaf, leaves, likely: undefined }, async (sizeBytes) =>
+      this.#components.allowance.take(peerId, sizeBytes),
+    )
+  }
+
+  async served(order: Order, bytes: number): Promise<void> {
+    const shard = this.#components.shards.get(toSs58(order.validator))
+    await shard?.addOrderUse({ serial: order.serial, expiresBlock: order.expiresBlock }, bytes)
+  }
+
+  async have(digests: readonly Uint8Array[]): Promise<readonly boolean[]> {
+    const held: boolean[] = []
+    for (const digest of digests) {
+      const found = await describeChunk(this.#components.shards.all(), digest)
+      held.push(found !== undefined)
+    }
+    return held
+  }
+
+  /** `spend` is told the size before the bytes are read, and refuses by throwing. */
+  async #range(
+    { digest, firstLeaf, leaves, likely }: Wanted,
+    spend: (sizeBytes: number) => Promise<void>,
+  ): Promise<ChunkRange> {
+    const { shard, info } = await findChunk(this.#components.shards, digest, likely)
     const leafCount = Math.ceil(info.sizeBytes / LEAF_BYTES)
     const endLeaf = leaves === 0 ? leafCount : firstLeaf + leaves
     if (firstLeaf >= leafCount || endLeaf > leafCount) {
@@ -36,17 +87,12 @@ export class RetrieveService implements RetrieveHandler {
     }
     const offset = firstLeaf * LEAF_BYTES
     const lengthBytes = Math.min(info.sizeBytes, endLeaf * LEAF_BYTES) - offset
-    await keeper.ask('spend', { order: orderTerms(order), sizeBytes: lengthBytes })
+    await spend(lengthBytes)
     const bytes = await shard.read(digest, offset, lengthBytes)
     if (lengthBytes === info.sizeBytes) return { sizeBytes: info.sizeBytes, bytes, proof: [] }
     const leafHashes = await shard.leafHashes(digest)
     if (leafHashes === undefined) throw new SubnetError('NOT_FOUND', 'the chunk was dropped meanwhile')
     return { sizeBytes: info.sizeBytes, bytes, proof: proveRange(leafHashes, firstLeaf, endLeaf - firstLeaf) }
-  }
-
-  async served(order: Order, bytes: number): Promise<void> {
-    const shard = this.#components.shards.get(toSs58(order.validator))
-    await shard?.addOrderUse({ serial: order.serial, expiresBlock: order.expiresBlock }, bytes)
   }
 }
 
@@ -57,9 +103,18 @@ export async function findChunk(
   likely?: Shard,
 ): Promise<{ readonly shard: Shard; readonly info: ChunkInfo }> {
   const others = [...shards.all()].filter((shard) => shard !== likely)
-  for (const shard of likely === undefined ? others : [likely, ...others]) {
+  const found = await describeChunk(likely === undefined ? others : [likely, ...others], digest)
+  if (found === undefined) throw new SubnetError('NOT_FOUND', 'the chunk is not held here')
+  return found
+}
+
+async function describeChunk(
+  shards: Iterable<Shard>,
+  digest: Uint8Array,
+): Promise<{ readonly shard: Shard; readonly info: ChunkInfo } | undefined> {
+  for (const shard of shards) {
     const info = await shard.describe(digest)
     if (info !== undefined) return { shard, info }
   }
-  throw new SubnetError('NOT_FOUND', 'the chunk is not held here')
+  return undefined
 }

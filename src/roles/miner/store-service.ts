@@ -6,7 +6,7 @@ import { toString as bytesToText, equals } from 'uint8arrays'
 import { decodeMessage, encodeMessage } from '../../../protocols/common/schema.js'
 import type { WireDomain } from '../../../protocols/common/signed.js'
 import { sameKey } from '../../../protocols/common/signed.js'
-import type { SignedLease } from '../../../protocols/lease/lease.js'
+import type { Lease, SignedLease } from '../../../protocols/lease/lease.js'
 import { checkLeaseCounted, keptLeaseSchema, signLease } from '../../../protocols/lease/lease.js'
 import type { LeaseHandler } from '../../../protocols/lease/server.js'
 import type { Order } from '../../../protocols/order/order.js'
@@ -24,6 +24,8 @@ export interface StoreServiceComponents {
   readonly signer: Signer
   /** Our newest head. */
   readonly head: { readonly block: number }
+  /** Told of every lease that counts from now on. */
+  readonly onCounted: (lease: Lease) => void
 }
 
 export class StoreService implements StoreHandler, LeaseHandler {
@@ -121,6 +123,7 @@ export class StoreService implements StoreHandler, LeaseHandler {
     checkLeaseCounted(kept.lease, validatorSignature, this.#domain)
     if (kept.validatorSignature === undefined) {
       await this.#keepLease(shard, { ...kept, validatorSignature })
+      this.#components.onCounted(kept.lease)
     }
   }
 

@@ -11,6 +11,7 @@ import { buildInlineManifest, ManifestBuilder } from '../../../src/redundancy/ma
 import { PROFILES } from '../../../src/redundancy/profiles.js'
 import { encodeSegment } from '../../../src/redundancy/segment.js'
 import { Download, type DownloadOptions, type DownloadProgress } from '../../../src/transfer/download.js'
+import { candidatePeer } from '../../../src/transfer/store-pool.js'
 import { turn } from '../../kit/fake-clock.js'
 import { RetrievePeers } from '../../kit/retrieve-peers.js'
 import { testId } from '../../kit/test-chunk.js'
@@ -73,10 +74,18 @@ function setUp(stored: Stored) {
       }
     },
   }
-  const components = { ...peers.components, orders: orders as unknown as OrderClient, coding: inlineCoding }
+  const components = {
+    ...peers.components,
+    orders: orders as unknown as OrderClient,
+    coding: inlineCoding,
+    findProviders: async function* () {},
+    miners: () => peers.holders.map((holder) => candidatePeer(holder)),
+  }
   const validators = [{ peerId: 'validator', addresses: [], hotkey: testId(32, 6) }]
   const open = (address = stored.address) => new Download(components, address, validators)
-  return { peers, open }
+  /** Knows no validator. */
+  const openAlone = () => new Download(components, stored.address, [])
+  return { peers, open, openAlone }
 }
 
 async function readAll(
@@ -96,6 +105,32 @@ describe('Download', () => {
   before(async () => {
     await cryptoReady()
     stored = storeSegments()
+  })
+
+  it('gives it back without any validator, from miners that say they hold it', async () => {
+    const { peers, openAlone } = setUp(stored)
+    const first = peers.miner(0)
+    first.claimsAll = true
+    peers.mesh.set('peer 2', 'down')
+    assert.deepEqual(await readAll(openAlone()), plaintext)
+    assert.equal(
+      peers.miners.some(({ withoutOrder }) => withoutOrder > 0),
+      true,
+    )
+    const questions = peers.miners.map((miner) => miner.questions)
+    assert.deepEqual(questions, [[1, 12], [1, 12], [], [1, 12]], 'the root, then all three segments at once')
+  })
+
+  it('says which ways it tried when nobody has the object', async () => {
+    const { peers, openAlone } = setUp({ ...stored, nodes: [] })
+    peers.mesh.set('peer 2', 'down')
+    await assert.rejects(
+      openAlone().manifest(),
+      (error) =>
+        isSubnetError(error, 'TOO_FEW_PEERS') &&
+        error.message ===
+          'no validator has published an address; the DHT names no miner, 3 of 4 miners answered and none has it',
+    )
   })
 
   it('gives back what was stored, and says how far it is', async () => {

@@ -10,7 +10,9 @@ import {
 import { type AbortOptions, raceAbort } from '../../../src/base/abort.js'
 import type { ErrorCode } from '../../../src/base/errors.js'
 import { isSubnetError, SubnetError } from '../../../src/base/errors.js'
+import type { SegmentEntry } from '../../../src/redundancy/segment.js'
 import { Locator } from '../../../src/transfer/locate.js'
+import type { Found } from '../../../src/transfer/search.js'
 import { FakeClock, turn } from '../../kit/fake-clock.js'
 import { testId } from '../../kit/test-chunk.js'
 
@@ -56,39 +58,67 @@ class FakeOrders {
   }
 }
 
+/** Finds a chunk where `at` says, by the first byte of its digest. */
+class FakeSearch {
+  readonly at = new Map<number, readonly Holder[]>()
+  readonly asked: number[] = []
+
+  async one(digest: Uint8Array): Promise<Found> {
+    this.asked.push(1)
+    return { holders: this.at.get(digest[0] ?? 0) ?? [], tried: 'nobody has it' }
+  }
+
+  async many(digests: readonly Uint8Array[]): Promise<readonly (readonly Holder[])[]> {
+    this.asked.push(digests.length)
+    return digests.map((digest) => this.at.get(digest[0] ?? 0) ?? [])
+  }
+}
+
+/** A segment of so many chunks, whose digests all begin with `mark`. */
+function entryOf(mark: number, chunks: number): SegmentEntry {
+  const digest = new Uint8Array(32).fill(mark)
+  return { chunks: Array.from({ length: chunks }, () => ({ digest })) } as unknown as SegmentEntry
+}
+
 function setUp(...manners: Manner[]) {
   const clock = new FakeClock()
   const orders = new FakeOrders(manners)
   const validators = manners.map((_, index) => ({ peerId: `${index}`, addresses: [], hotkey: OBJECT }))
-  const locator = new Locator({ orders: orders as unknown as OrderClient, clock }, OBJECT, validators)
-  return { clock, orders, locator }
+  const search = new FakeSearch()
+  const components = { orders: orders as unknown as OrderClient, clock, search }
+  const locator = new Locator(components, OBJECT, validators)
+  return { clock, orders, search, locator }
 }
 
 describe('Locator', () => {
   it('names the holders of nodes and of each chunk of a segment', async () => {
     const { locator } = setUp('knows')
-    assert.deepEqual(await locator.node(0), [holder(0), holder(1)])
-    assert.deepEqual(await locator.node(1), [holder(2)])
-    assert.deepEqual(await locator.node(2), [], 'a node nobody leased')
-    assert.deepEqual(await locator.segment(4), [[holder(1)], [holder(1), holder(2)]])
+    assert.deepEqual(await locator.node(0, OBJECT), [holder(0), holder(1)])
+    assert.deepEqual(await locator.node(1, OBJECT), [holder(2)])
+    assert.deepEqual(await locator.node(2, OBJECT), [], 'a node nobody leased')
+    assert.deepEqual(await locator.segment(4, []), [[holder(1)], [holder(1), holder(2)]])
   })
 
   it('asks once for a page, of the first five validators at once', async () => {
     const { orders, locator } = setUp('silent', 'does not know', 'silent', 'gone', 'knows', 'knows')
-    await Promise.all([locator.node(0), locator.segment(0), locator.segment(LOCATE_SEGMENTS_MAX - 1)])
+    await Promise.all([
+      locator.node(0, OBJECT),
+      locator.segment(0, []),
+      locator.segment(LOCATE_SEGMENTS_MAX - 1, []),
+    ])
     assert.equal(orders.names, '01234')
   })
 
   it('goes on to the next five only when the first ones do not know it or do not answer', async () => {
     const none: Manner[] = ['does not know', 'gone', 'does not know', 'gone', 'gone']
     const { orders, locator } = setUp(...none, 'does not know', 'knows')
-    await locator.node(0)
+    await locator.node(0, OBJECT)
     assert.equal(orders.names, '0123456')
   })
 
   it('gives silent validators ten seconds', async () => {
     const { clock, orders, locator } = setUp(...new Array<Manner>(5).fill('silent'), 'knows')
-    const node = locator.node(0)
+    const node = locator.node(0, OBJECT)
     await clock.advance(9_999)
     assert.equal(orders.names, '01234')
     await clock.advance(1)
@@ -98,9 +128,9 @@ describe('Locator', () => {
 
   it('asks only the validator that knew for the next pages, with their first segment', async () => {
     const { orders, locator } = setUp('does not know', 'knows', 'does not know')
-    await locator.node(0)
-    await locator.segment(LOCATE_SEGMENTS_MAX)
-    await locator.segment(SEGMENTS - 1)
+    await locator.node(0, OBJECT)
+    await locator.segment(LOCATE_SEGMENTS_MAX, [])
+    await locator.segment(SEGMENTS - 1, [])
     assert.deepEqual(orders.asked.slice(3), [
       ['1', LOCATE_SEGMENTS_MAX],
       ['1', 2 * LOCATE_SEGMENTS_MAX],
@@ -109,58 +139,84 @@ describe('Locator', () => {
 
   it('asks all again when the one that knew is gone', async () => {
     const { orders, locator } = setUp('knows', 'does not know')
-    await locator.node(0)
+    await locator.node(0, OBJECT)
     orders.manners.splice(0, 2, 'gone', 'knows')
-    const [[first]] = (await locator.segment(LOCATE_SEGMENTS_MAX)) as [[Holder]]
+    const [[first]] = (await locator.segment(LOCATE_SEGMENTS_MAX, [])) as [[Holder]]
     assert.equal(first.peerId, `miner ${LOCATE_SEGMENTS_MAX % 3}`)
     assert.equal(orders.names, '01' + '001')
-    await locator.segment(2 * LOCATE_SEGMENTS_MAX)
+    await locator.segment(2 * LOCATE_SEGMENTS_MAX, [])
     assert.equal(orders.names, '01' + '001' + '1', 'and stays with the new one')
   })
 
   it('is NOT_FOUND when every validator answers that it does not know', async () => {
     const { locator } = setUp(...new Array<Manner>(7).fill('does not know'))
     await assert.rejects(
-      locator.node(0),
+      locator.node(0, OBJECT),
       (error) =>
-        isSubnetError(error, 'NOT_FOUND') && error.message === 'none of 7 validators knows this object',
+        isSubnetError(error, 'NOT_FOUND') &&
+        error.message === 'none of 7 validators knows this object; nobody has it',
     )
   })
 
   it('is DISCONNECTED when one that did not answer might know', async () => {
     const { locator } = setUp('does not know', 'gone', 'does not know')
     await assert.rejects(
-      locator.node(0),
+      locator.node(0, OBJECT),
       (error) =>
         isSubnetError(error, 'DISCONNECTED') &&
-        error.message === '2 validators do not know this object, 1 did not answer' &&
+        error.message === '2 validators do not know this object, 1 did not answer; nobody has it' &&
         isSubnetError(error.cause, 'DISCONNECTED'),
     )
   })
 
   it('is TOO_FEW_PEERS when there is nobody to ask', async () => {
-    await assert.rejects(setUp().locator.node(0), coded('TOO_FEW_PEERS'))
+    await assert.rejects(setUp().locator.node(0, OBJECT), coded('TOO_FEW_PEERS'))
   })
 
   it('does not know a segment beyond the end', async () => {
-    await assert.rejects(setUp('knows').locator.segment(SEGMENTS), coded('NOT_FOUND'))
+    await assert.rejects(setUp('knows').locator.segment(SEGMENTS, []), coded('NOT_FOUND'))
   })
 
   it('asks again after a failure', async () => {
     const { orders, locator } = setUp('gone')
-    await assert.rejects(locator.node(0), coded('DISCONNECTED'))
+    await assert.rejects(locator.node(0, OBJECT), coded('DISCONNECTED'))
     orders.manners[0] = 'knows'
-    assert.equal((await locator.node(0)).length, 2)
+    assert.equal((await locator.node(0, OBJECT)).length, 2)
   })
 
   it('ends with the reason of an abort', async () => {
     const { clock, locator } = setUp('silent', 'silent')
     const stop = new AbortController()
-    const node = locator.node(0, { signal: stop.signal })
+    const node = locator.node(0, OBJECT, { signal: stop.signal })
     node.catch(() => undefined)
     await turn()
     stop.abort(new Error('changed my mind'))
     await assert.rejects(node, /changed my mind/)
     assert.equal(clock.pendingTimers, 0)
+  })
+
+  it('searches when no validator helps, many segments at once, and stays with that for a minute', async () => {
+    const { clock, orders, search, locator } = setUp('gone', 'does not know')
+    search.at.set(1, [holder(7)]).set(9, [holder(9)])
+    assert.deepEqual(await locator.node(0, new Uint8Array(32).fill(9)), [holder(9)])
+    const entries = Array.from({ length: 60 }, (_, i) => entryOf(i % 2, 10))
+    for (const [index] of entries.entries()) {
+      const found = await locator.segment(index, entries.slice(index))
+      assert.deepEqual(found, new Array(10).fill(index % 2 === 1 ? [holder(7)] : []), `segment ${index}`)
+    }
+    assert.deepEqual(search.asked, [1, 510, 90])
+    assert.equal(orders.names, '01')
+    orders.manners[0] = 'knows'
+    await clock.advance(60_000)
+    assert.deepEqual(await locator.node(0, OBJECT), [holder(0), holder(1)])
+  })
+
+  it('asks validators for twenty seconds at most before it searches', async () => {
+    const { clock, orders, search, locator } = setUp(...new Array<Manner>(20).fill('silent'))
+    search.at.set(9, [holder(9)])
+    const node = locator.node(0, new Uint8Array(32).fill(9))
+    await clock.advance(20_000)
+    assert.deepEqual(await node, [holder(9)])
+    assert.equal(orders.asked.length, 10)
   })
 })

@@ -77,6 +77,7 @@ async function setUp({ object, validators = 1, miners = 4, nodes, chunkAt = (chu
         random: seededRandom(seed),
         signer: CLIENT,
         coding: inlineCoding,
+        findProviders: async function* () {},
       },
       { domain: TEST_DOMAIN, defaultProfile: 'copies', defaultLeaseBlocks: 100 },
     )

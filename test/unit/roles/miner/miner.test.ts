@@ -28,7 +28,16 @@ async function startMiner(path: string, ...others: readonly TestNeuron[]) {
   const sessions = mesh.join({ peerId: 'miner', role: 'miner', key: own.publicKey })
   const authority = { block: 1, isRegistered: () => true, isValidator: () => true }
   const miner = new Miner(
-    { sessions, clock, actors, view: subnet.view, authority, signer: own, logger },
+    {
+      net: { provide: async () => undefined },
+      sessions,
+      clock,
+      actors,
+      view: subnet.view,
+      authority,
+      signer: own,
+      logger,
+    },
     {
       domain: { genesis: new Uint8Array(32), netuid: 1 },
       path,

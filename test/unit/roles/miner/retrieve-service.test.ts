@@ -4,9 +4,11 @@ import type { ErrorCode } from '../../../../src/base/errors.js'
 import { isSubnetError, SubnetError } from '../../../../src/base/errors.js'
 import { cryptoReady } from '../../../../src/crypto/keys.js'
 import { LEAF_BYTES, verifyRange } from '../../../../src/crypto/merkle.js'
+import { Allowance } from '../../../../src/roles/miner/allowance.js'
 import type { KeeperMessage } from '../../../../src/roles/miner/keeper.js'
 import { findChunk, RetrieveService } from '../../../../src/roles/miner/retrieve-service.js'
 import { testHotkey } from '../../../kit/chain-keys.js'
+import { FakeClock } from '../../../kit/fake-clock.js'
 import { MemoryPartition } from '../../../kit/memory-partition.js'
 import { RecordingRef } from '../../../kit/recording-context.js'
 import { bodyOf, testChunk, testId } from '../../../kit/test-chunk.js'
@@ -34,7 +36,13 @@ async function setUp(holder = 2) {
   await partition.open(testHotkey(2).address)
   await (await partition.open(testHotkey(holder).address)).put(CHUNK)
   const keeper = new Granting()
-  const service = new RetrieveService({ keeper, shards: partition })
+  const clock = new FakeClock()
+  const allowance = new Allowance(clock, {
+    peerBytesPerHour: CHUNK.sizeBytes + 100,
+    totalBytesPerHour: 2 ** 20,
+    peersMax: 4,
+  })
+  const service = new RetrieveService({ keeper, shards: partition, allowance })
   const order: Order = signOrder(testHotkey(2).signer, TEST_DOMAIN, {
     verb: 'get',
     client: testId(32, 9),
@@ -104,6 +112,23 @@ describe('RetrieveService', () => {
     await service.served(order, bytes.length)
     assert.equal(await partition.get(testHotkey(2).address)?.orderUse(order.serial), CHUNK.sizeBytes)
     assert.equal(await partition.get(testHotkey(3).address)?.orderUse(order.serial), 0)
+  })
+
+  it('gives without an order what the allowance permits, counting only what it gives', async () => {
+    const { service, keeper } = await setUp(3)
+    await assert.rejects(service.readWithoutOrder('a', testId(32, 5), 0, 0), coded('NOT_FOUND'))
+    await assert.rejects(service.readWithoutOrder('a', CHUNK.digest, 3, 1), coded('INVALID'))
+    assert.deepEqual((await service.readWithoutOrder('a', CHUNK.digest, 0, 0)).bytes, bodyOf(CHUNK))
+    assert.equal((await service.readWithoutOrder('a', CHUNK.digest, 2, 1)).bytes.length, 100)
+    await assert.rejects(service.readWithoutOrder('a', CHUNK.digest, 2, 1), coded('BUSY'))
+    await service.readWithoutOrder('b', CHUNK.digest, 2, 1)
+    assert.deepEqual(keeper.asked, [], 'no order is charged')
+  })
+
+  it('says which chunks are held, in whichever shard', async () => {
+    const { service } = await setUp(3)
+    const digests = [testId(32, 5), CHUNK.digest, CHUNK.digest]
+    assert.deepEqual(await service.have(digests), [false, true, true])
   })
 
   it('looks into the likely shard first', async () => {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { decodeMessage } from '../../../../protocols/common/schema.js'
-import type { LeaseEntry } from '../../../../protocols/lease/lease.js'
+import type { Lease, LeaseEntry } from '../../../../protocols/lease/lease.js'
 import { checkLeaseHeld, countersignLease, keptLeaseSchema } from '../../../../protocols/lease/lease.js'
 import { type Order, signOrder } from '../../../../protocols/order/order.js'
 import type { LeaseRequest } from '../../../../protocols/store/server.js'
@@ -32,7 +32,9 @@ function setUp(shard: Shard = createMemoryShard()) {
   partition.put(testHotkey(2).address, shard)
   const keeper = new RecordingRef<KeeperMessage>()
   const head = { block: 10 }
-  const service = new StoreService({ keeper, shards: partition, signer: miner, head }, TEST_DOMAIN)
+  const counted: Lease[] = []
+  const onCounted = (lease: Lease) => counted.push(lease)
+  const service = new StoreService({ keeper, shards: partition, signer: miner, head, onCounted }, TEST_DOMAIN)
   const order: Order = signOrder(validator, TEST_DOMAIN, {
     verb: 'put',
     client: testId(32, 9),
@@ -42,7 +44,7 @@ function setUp(shard: Shard = createMemoryShard()) {
     expiresBlock: 60,
     leaseEndBlock: 500,
   })
-  return { miner, validator, other, partition, keeper, head, service, order, shard }
+  return { miner, validator, other, partition, keeper, head, service, order, shard, counted }
 }
 
 function entryOf(chunk: NewChunk, index = 0): LeaseEntry {
@@ -228,10 +230,12 @@ describe('StoreService: countersignatures', () => {
     return { ...set, lease, countersignature, kept }
   }
 
-  it('keeps one that verifies', async () => {
-    const { service, validator, countersignature, kept } = await leased()
+  it('keeps one that verifies, and tells of it once', async () => {
+    const { service, validator, countersignature, kept, counted, lease } = await leased()
+    await service.confirm(validator.publicKey, OBJECT, countersignature)
     await service.confirm(validator.publicKey, OBJECT, countersignature)
     assert.deepEqual((await kept()).validatorSignature, countersignature)
+    assert.deepEqual(counted, [lease])
   })
 
   it('is idempotent: the first one stays', async () => {

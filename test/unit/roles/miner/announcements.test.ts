@@ -1,0 +1,50 @@
+import assert from 'node:assert/strict'
+import { type Announcement, NewestFirst } from '../../../../src/roles/miner/announcements.js'
+import { testId } from '../../../kit/test-chunk.js'
+
+const item = (number: number, endBlock = 100): Announcement => ({
+  key: `${number}`,
+  digest: testId(32, number),
+  startBlock: number,
+  endBlock,
+})
+
+function drain(queue: NewestFirst): string {
+  let keys = ''
+  for (let next = queue.pop(0); next !== undefined; next = queue.pop(0)) keys += next.key
+  return keys
+}
+
+describe('NewestFirst', () => {
+  it('gives the newest first, each digest once', () => {
+    const queue = new NewestFirst(10)
+    for (const number of [1, 2, 1, 3, 2]) queue.push(item(number))
+    assert.equal(drain(queue), '321')
+    queue.push(item(1))
+    assert.equal(drain(queue), '1', 'and again once it was taken')
+  })
+
+  it('puts older ones behind what waits', () => {
+    const queue = new NewestFirst(10)
+    queue.push(item(7))
+    queue.pushOlder([1, 7, 2].map((number) => item(number)))
+    assert.equal(drain(queue), '721')
+  })
+
+  it('drops the oldest above its bound, and takes them again later', () => {
+    const queue = new NewestFirst(3)
+    for (const number of [1, 2, 3, 4]) queue.push(item(number))
+    queue.pushOlder([item(0)])
+    assert.equal(queue.size, 3)
+    queue.push(item(1))
+    assert.equal(drain(queue), '143')
+  })
+
+  it('leaves out what has ended', () => {
+    const queue = new NewestFirst(3)
+    queue.push(item(1, 50))
+    queue.push(item(2, 49))
+    assert.equal(queue.pop(49)?.key, '1')
+    assert.equal(queue.pop(49), undefined)
+  })
+})
