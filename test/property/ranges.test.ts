@@ -61,7 +61,17 @@ function network({ root, address, segments }: Stored) {
   const orders = { locate: async (_: KnownPeer, _body: LocateBody) => located } as unknown as OrderClient
   const validators = [{ peerId: 'validator', addresses: [], hotkey: testId(32, 6) }]
   const read = async (range: ByteRange): Promise<Uint8Array> => {
-    const download = new Download({ ...peers.components, orders, coding: inlineCoding }, address, validators)
+    const download = new Download(
+      {
+        ...peers.components,
+        orders,
+        coding: inlineCoding,
+        miners: () => [],
+        findProviders: async function* () {},
+      },
+      address,
+      validators,
+    )
     const pieces: Uint8Array[] = []
     const manifest = await download.manifest()
     for await (const piece of download.read(manifest, objectKey, { range })) pieces.push(piece)

@@ -433,6 +433,11 @@ function storeServer(): Fuzzed {
             release: () => assert.equal(++ends, 1),
           }
         },
+        have: async (order, digests) => {
+          orderIsGood(order)
+          for (const digest of digests) assert.equal(digest.length, 32)
+          return digests.map((_, index) => index % 2 === 0)
+        },
         lease: async (order, { object, entries }) => {
           orderIsGood(order)
           for (const entry of entries) leaseEntrySchema.parse(entry)
@@ -452,7 +457,11 @@ function storeServer(): Fuzzed {
   return {
     clock,
     serve,
-    streams: [[open, ...chunk(1, 11), ...chunk(2, 5_001), ...chunk(3, 10), lease, ...chunk(4, 1)], [open]],
+    streams: [
+      [open, ...chunk(1, 11), ...chunk(2, 5_001), ...chunk(3, 10), lease, ...chunk(4, 1)],
+      [open, frame({ type: 'have', digests: [testId(32, 1), testId(32, 2)] }), ...chunk(1, 11)],
+      [open],
+    ],
     answer: (header) => {
       const answer = accepted(header, storeOpenedSchema, storeAnswerSchema) as { type: string; lease: never }
       if (answer.type === 'leased') checkLeaseHeld(answer.lease, TEST_DOMAIN)
@@ -476,6 +485,10 @@ function retrieveServer(): Fuzzed {
           if (hex(digest) !== hex(testId(32, 1))) throw new SubnetError('NOT_FOUND', 'not held')
           if (firstLeaf > 0) throw new SubnetError('INVALID', 'the chunk has 1 leaf')
           return { sizeBytes: 33, bytes: new Uint8Array(33), proof: [] }
+        },
+        readWithoutOrder: async (peerId) => {
+          assert.equal(peerId, session.peerId)
+          throw new SubnetError('BUSY', 'the allowance is used up')
         },
         served: async (_, bytes) => assert.ok(bytes > 0),
       },

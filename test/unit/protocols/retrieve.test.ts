@@ -67,6 +67,10 @@ class RecordingHandler implements RetrieveHandler {
     return rangeOf(chunk, firstLeaf, leaves)
   }
 
+  async readWithoutOrder(): Promise<ChunkRange> {
+    throw new SubnetError('BUSY', 'nothing is served without an order')
+  }
+
   async served(_: Order, bytes: number): Promise<void> {
     this.servedBytes.push(bytes)
   }

@@ -651,17 +651,21 @@ describe('store: the client', () => {
   })
 
   it('has patience with a miner as long as bytes leave for it, and with one that owes nothing', async () => {
-    const { pair, stream } = await against(async (frames) => {
-      await frames.readHeader()
-      for (let left = 1_000_000; left > 0; left -= 20_000) {
-        await pair.clock.sleep(5_000)
-        await frames.readBytes(20_000)
-      }
-      await frames.writeMessage({ type: 'kept', number: 0, present: false })
-      await frames.readHeader({ waitMs: Number.POSITIVE_INFINITY })
-    }, { bufferBytes: 20_000 })
+    const { pair, stream } = await against(
+      async (frames) => {
+        await frames.readHeader()
+        for (let left = 1_000_000; left > 0; left -= 20_000) {
+          await pair.clock.sleep(5_000)
+          await frames.readBytes(20_000)
+        }
+        await frames.writeMessage({ type: 'kept', number: 0, present: false })
+        await frames.readHeader({ waitMs: Number.POSITIVE_INFINITY })
+      },
+      { bufferBytes: 20_000 },
+    )
     const sent = stream.send(wireChunk(1, 1_000_000))
-    for (let passed = 0; passed < 2 * STORE_IDLE_TIMEOUT_MS + 20_000; passed += 5_000) await pair.clock.advance(5_000)
+    for (let passed = 0; passed < 2 * STORE_IDLE_TIMEOUT_MS + 20_000; passed += 5_000)
+      await pair.clock.advance(5_000)
     assert.equal(await sent, false)
     await pair.clock.advance(10 * STORE_IDLE_TIMEOUT_MS)
     assert.equal(stream.ended, false)
@@ -677,7 +681,9 @@ describe('store: the client', () => {
       await assert.rejects(stream.have(asked), { code: 'INVALID' })
       assert.equal(stream.ended, true)
     }
-    const { stream } = await against((frames) => frames.writeMessage({ type: 'held', bits: new Uint8Array(1) }))
+    const { stream } = await against((frames) =>
+      frames.writeMessage({ type: 'held', bits: new Uint8Array(1) }),
+    )
     await settle()
     assert.equal(stream.ended, true)
   })
