@@ -13,6 +13,8 @@ import type { Holder } from '../../../protocols/order/messages.js'
 import { type AbortOptions, deadline } from '../../base/abort.js'
 import { isSubnetError, SubnetError } from '../../base/errors.js'
 import type { Random } from '../../base/random.js'
+import type { ChainConstants } from '../../chain/chain.js'
+import { nextEpochBlock } from '../../chain/epoch.js'
 import type { Member, SubnetView } from '../../chain/subnet-view.js'
 import type { SegmentCoder } from '../../coding/coding-pool.js'
 import { sha256Of } from '../../crypto/hash.js'
@@ -77,6 +79,8 @@ export interface ObjectStatus {
 
 export interface StorageClientInit {
   readonly domain: WireDomain
+  /** Says when an epoch will give validators their permits. */
+  readonly epochs: Pick<ChainConstants, 'blockMs' | 'tempo'>
   readonly defaultProfile: ProfileName
   readonly defaultLeaseBlocks: number
 }
@@ -100,7 +104,7 @@ export class StorageClient {
 
   /**
    * Stores a byte stream: sealed, coded, spread, leased, counted. Resolves when it is durable by its profile's rule.
-   * Rejects with `TOO_FEW_PEERS`, `NO_SPACE`, `NOT_DURABLE`, or the reason the signal was aborted with.
+   * Rejects with `TOO_FEW_PEERS` (also before the first epoch), `NO_SPACE`, `NOT_DURABLE`, or the reason the signal was aborted with.
    */
   async put(
     source: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
@@ -185,10 +189,15 @@ export class StorageClient {
     }
   }
 
-  /** Validators with an address, by rendezvous with `seed`: everybody asks in the same order. */
+  /**
+   * Validators with an address, by rendezvous with `seed`: everybody asks in the same order. Throws `TOO_FEW_PEERS`,
+   * saying when there may be one, when nobody has a permit.
+   */
   #validators(seed: Uint8Array): KnownPeer[] {
-    const ranked = this.#components.view
-      .validators()
+    const { view } = this.#components
+    const validators = view.validators()
+    if (validators.length === 0) throw noValidator(view, this.#init.epochs)
+    const ranked = validators
       .flatMap((member) => (member.endpoint === undefined ? [] : [{ member, endpoint: member.endpoint }]))
       .map(({ member, endpoint }) => ({ member, endpoint, rank: rendezvousRank(seed, member) }))
     ranked.sort((a, b) => (a.rank < b.rank ? -1 : 1))
@@ -238,6 +247,25 @@ export class StorageClient {
     await Promise.all(Array.from({ length: PROBES_AT_ONCE }, worker))
     return reachable
   }
+}
+
+/** Says which of the two it is: nobody to wait for, or an epoch to wait for. */
+function noValidator(view: SubnetView, { tempo, blockMs }: StorageClientInit['epochs']): SubnetError {
+  const { block } = view
+  const members = view.members().length
+  if (members === 0) {
+    return new SubnetError(
+      'TOO_FEW_PEERS',
+      'nobody is registered on this subnet yet: start a validator and miners',
+    )
+  }
+  const epochBlock = nextEpochBlock(tempo, block)
+  const waitMs = (epochBlock - block) * blockMs
+  const staked = view.members().some(({ stakeRao }) => stakeRao > 0n)
+  const text = staked
+    ? `no validator has a permit yet: the chain gives permits at block ${epochBlock}, in about ${Math.ceil(waitMs / 1000)} s (now ${block})`
+    : `none of the ${members} registered nodes has stake, so none can be a validator: start one`
+  return new SubnetError('TOO_FEW_PEERS', text, { data: { block, epochBlock, retryAfterMs: waitMs } })
 }
 
 function requireKeyOf({ maskCommitment: committed }: Manifest, objectKey: Uint8Array): void {

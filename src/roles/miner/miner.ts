@@ -54,6 +54,14 @@ export interface MinerInit {
   readonly sweepIntervalMs: number
 }
 
+/** What a miner holds for one validator. */
+export interface HeldShard {
+  /** SS58. */
+  readonly validator: string
+  readonly chunks: number
+  readonly heldBytes: number
+}
+
 export class Miner implements Startable {
   readonly #components: MinerComponents
   readonly #init: MinerInit
@@ -124,6 +132,14 @@ export class Miner implements Startable {
     this.#unsubscribe?.()
     this.#unsubscribe = undefined
     await this.#store.stop()
+  }
+
+  /** The budget, and every shard with what is in it. */
+  held(): { readonly budgetBytes: number; readonly shards: readonly HeldShard[] } {
+    const shards = [...this.#store.usage()].map(([validator, { chunks, bytes }]) => {
+      return { validator, chunks, heldBytes: bytes }
+    })
+    return { budgetBytes: this.#store.plan()?.budgetBytes ?? 0, shards }
   }
 
   #replanIfValidatorsChanged(): void {

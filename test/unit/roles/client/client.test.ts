@@ -76,7 +76,12 @@ async function setUp({ object, validators = 1, miners = 4, nodes, chunkAt = (chu
         signer: CLIENT,
         coding: inlineCoding,
       },
-      { domain: TEST_DOMAIN, defaultProfile: 'copies', defaultLeaseBlocks: 100 },
+      {
+        domain: TEST_DOMAIN,
+        epochs: { tempo: 20, blockMs: 1_000 },
+        defaultProfile: 'copies',
+        defaultLeaseBlocks: 100,
+      },
     )
   return { peers, subnet, neurons, client, placed }
 }
@@ -212,6 +217,24 @@ describe('StorageClient: validators', () => {
       counts.every((count) => count >= 3),
       counts.join(),
     )
+  })
+
+  it('are not there before the first epoch: a put names the block and the time at which there may be one', async () => {
+    const { client, subnet, neurons } = await setUp({})
+    await subnet.set(
+      neurons.map((neuron) => ({ ...neuron, validatorPermit: false, stakeRao: 1n })),
+      33,
+    )
+    await assert.rejects(client().put([new Uint8Array(1)]), (error) => {
+      assert.ok(isSubnetError(error, 'TOO_FEW_PEERS'))
+      assert.match(error.message, /no validator has a permit yet.* at block 40, in about 7 s \(now 33\)/)
+      assert.deepEqual(error.data, { block: 33, epochBlock: 40, retryAfterMs: 7_000 })
+      return true
+    })
+    await subnet.set(neurons.map((neuron) => ({ ...neuron, validatorPermit: false })))
+    await assert.rejects(client().put([new Uint8Array(1)]), /none of the 1 registered nodes has stake/)
+    await subnet.set([])
+    await assert.rejects(client().put([new Uint8Array(1)]), /nobody is registered/)
   })
 
   it('that do not answer are passed over; with none left the put says so', async () => {
