@@ -7,6 +7,7 @@ import { addConfig } from './commands/config.js'
 import { addDevchain } from './commands/devchain.js'
 import { addDevnet } from './commands/devnet.js'
 import { addGet } from './commands/get.js'
+import { addRelease, addRenew } from './commands/owner.js'
 import { addPut } from './commands/put.js'
 import { addRun } from './commands/run.js'
 import { addStat } from './commands/stat.js'
@@ -32,6 +33,8 @@ function buildProgram(): Command {
   addPut(program)
   addGet(program)
   addStat(program)
+  addRenew(program)
+  addRelease(program)
   addStatus(program)
   addConfig(program)
   return program

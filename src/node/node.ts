@@ -99,6 +99,8 @@ export interface NodeStatus extends NodeIdentity {
 const REPLAN_INTERVAL_MS = 10 * 60_000
 const VISIT_INTERVAL_MS = 10_000
 const SWEEP_INTERVAL_MS = 60_000
+/** A released chunk is dropped 7 days later, by the chain's block time. */
+const TRASH_MS = 7 * 24 * 3_600_000
 
 /** A miner or validator. Does nothing before `start`. */
 export function createNode(init: NodeInit, options: NodeOptions = {}): SubnetNode {
@@ -254,7 +256,9 @@ export class SubnetNode implements Startable {
     const actors = new ActorSystem({ clock, log: logger }, { onFailure })
     const components = { ...network, clock, random, logger, actors, chain, view, signer: hotkey }
     const role =
-      this.#init.role === 'miner' ? this.#miner(components, domain) : this.#validator(components, domain)
+      this.#init.role === 'miner'
+        ? this.#miner(components, domain, chain.constants.blockMs)
+        : this.#validator(components, domain)
     const keeping = membership.keep(() => ({ peerId: net.peerId, addresses: net.addresses() }))
     // Stopped in reverse: nobody new comes in, then actors end, then the stores close.
     const serving = sequence([role, step({ stop: () => actors.stop() }), net, keeping])
@@ -269,7 +273,7 @@ export class SubnetNode implements Startable {
     return { identity, base, serving, role }
   }
 
-  #miner(components: MinerComponents, domain: WireDomain): Miner {
+  #miner(components: MinerComponents, domain: WireDomain, blockMs: number): Miner {
     return new Miner(components, {
       domain,
       path: this.#init.dataPath,
@@ -277,6 +281,7 @@ export class SubnetNode implements Startable {
       capacityBytes: this.#init.capacityBytes,
       replanIntervalMs: this.#init.replanIntervalMs ?? REPLAN_INTERVAL_MS,
       sweepIntervalMs: SWEEP_INTERVAL_MS,
+      trashBlocks: Math.ceil(TRASH_MS / blockMs),
     })
   }
 

@@ -21,6 +21,7 @@ import { sha256Of } from '../../crypto/hash.js'
 import type { Signer } from '../../crypto/keys.js'
 import { type Capability, formatCapability, parseCapability } from '../../redundancy/capability.js'
 import type { Manifest } from '../../redundancy/manifest.js'
+import { objectSigner } from '../../redundancy/manifest-builder.js'
 import { maskCommitment, maskRootOf } from '../../redundancy/mask.js'
 import { manifestQuorum, PROFILES, type ProfileName } from '../../redundancy/profiles.js'
 import { OBJECT_KEY_BYTES } from '../../redundancy/seal.js'
@@ -30,6 +31,8 @@ import { type UploadOptions, type UploadReport, upload } from '../../transfer/up
 
 /** Time to find out whether a holder can be reached. */
 const PROBE_TIMEOUT_MS = 5_000
+/** Time for a validator to renew or release an object. */
+const ASK_TIMEOUT_MS = 15_000
 /** Holders probed at once. */
 const PROBES_AT_ONCE = 16
 
@@ -75,6 +78,14 @@ export interface ObjectStatus {
   /** Of the weakest segment, or of a manifest that holds the object: chunks at reachable holders, in all, and needed. */
   readonly weakest: { readonly live: number; readonly n: number; readonly k: number }
   readonly health: 'healthy' | 'degraded' | 'lost'
+}
+
+/** What the validators that know an object promised its owner. */
+export interface RenewResult {
+  /** Block until which it is kept; the earliest, where several validators know it. */
+  readonly endBlock: number
+  /** Miners that are told, now or when they next answer. */
+  readonly miners: number
 }
 
 export interface StorageClientInit {
@@ -170,6 +181,66 @@ export class StorageClient {
     } finally {
       await download.close()
     }
+  }
+
+  /**
+   * Keeps an object for longer: `leaseBlocks` from now, unless it is kept for longer already. Needs the key of the object
+   * and nothing else. Rejects with `NOT_FOUND` when no validator knows the object, or its leases have ended.
+   */
+  async renew(
+    capability: string,
+    options: AbortOptions & { readonly leaseBlocks?: number } = {},
+  ): Promise<RenewResult> {
+    const leaseBlocks = options.leaseBlocks ?? this.#init.defaultLeaseBlocks
+    const answers = await this.#asOwner(capability, options, (validator, owner, object, scope) =>
+      this.#orders.renew(validator, owner, { object, leaseBlocks }, scope),
+    )
+    return {
+      endBlock: Math.min(...answers.map(({ endBlock }) => endBlock)),
+      miners: answers.reduce((sum, { miners }) => sum + miners, 0),
+    }
+  }
+
+  /** Lets an object go, everywhere: nobody finds it from now on, and miners drop it after their trash time. */
+  async release(capability: string, options: AbortOptions = {}): Promise<{ readonly miners: number }> {
+    const answers = await this.#asOwner(capability, options, (validator, owner, object, scope) =>
+      this.#orders.release(validator, owner, { object }, scope),
+    )
+    return { miners: answers.reduce((sum, { miners }) => sum + miners, 0) }
+  }
+
+  /** Asks every validator, for each may know the object; at least one must. */
+  async #asOwner<T>(
+    capability: string,
+    options: AbortOptions,
+    ask: (validator: KnownPeer, owner: Signer, object: Uint8Array, options: AbortOptions) => Promise<T>,
+  ): Promise<T[]> {
+    const parsed = parseCapability(capability)
+    if (parsed.kind !== 'read')
+      throw new SubnetError('INVALID', 'this capability has no key: only its owner may change an object')
+    const owner = objectSigner(parsed.objectKey)
+    const answers: T[] = []
+    let unknown: unknown
+    let failure: unknown
+    for (const validator of this.#validators(parsed.address)) {
+      using scope = deadline(
+        this.#components.clock,
+        ASK_TIMEOUT_MS,
+        `asking ${validator.peerId}`,
+        options.signal,
+      )
+      try {
+        answers.push(await ask(validator, owner, parsed.address, scope))
+      } catch (error) {
+        options.signal?.throwIfAborted()
+        if (!isSubnetError(error)) throw error
+        if (isSubnetError(error, 'NOT_FOUND')) unknown = error
+        else failure = error
+      }
+    }
+    if (answers.length > 0) return answers
+    // One that could not be asked may be the one that knows it.
+    throw failure ?? unknown ?? new SubnetError('TOO_FEW_PEERS', 'no validator has published an address')
   }
 
   #download(capability: Capability): Download {

@@ -52,6 +52,8 @@ export interface MinerInit {
   readonly replanIntervalMs: number
   /** Between two looks for what has expired. */
   readonly sweepIntervalMs: number
+  /** Blocks that chunks are kept after their owner released them. */
+  readonly trashBlocks: number
 }
 
 /** What a miner holds for one validator. */
@@ -86,7 +88,7 @@ export class Miner implements Startable {
     })
     const own = { domain, miner: signer.publicKey }
     const shared = { keeper: this.#keeper, shards: this.#store, signer, logger }
-    const storing = new StoreService({ ...shared, head: view }, domain)
+    const storing = new StoreService({ ...shared, head: view }, { domain, trashBlocks: init.trashBlocks })
     serveStore({ ...components, handler: storing }, own)
     serveLeases({ ...components, handler: storing })
     serveRetrieve({ ...components, handler: new RetrieveService(shared) }, own)

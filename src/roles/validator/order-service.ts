@@ -97,6 +97,7 @@ export class OrderService implements OrderHandler {
     const row: ObjectRow = {
       profile,
       client,
+      owner: checked.manifest.signer,
       ...(maskRoot === undefined ? {} : { maskRoot }),
       nodes: [...checked.nodes],
       nodeHolders: checked.nodeHolders,

@@ -1,6 +1,11 @@
 import assert from 'node:assert/strict'
 import { encodeMessage } from '../../../protocols/common/schema.js'
-import { type Envelope, REQUEST_LIFE_BLOCKS_MAX, type SealEnvelope, signEnvelope } from '../../../protocols/common/signed.js'
+import {
+  type Envelope,
+  REQUEST_LIFE_BLOCKS_MAX,
+  type SealEnvelope,
+  signEnvelope,
+} from '../../../protocols/common/signed.js'
 import { WIRE_STATUS } from '../../../protocols/common/status.js'
 import { countersignLease, type SignedLease } from '../../../protocols/lease/lease.js'
 import { OrderClient } from '../../../protocols/order/client.js'
@@ -14,6 +19,10 @@ import {
   ORDER_REQUEST_BYTES_MAX,
   type PlaceBody,
   type Placed,
+  type ReleaseBody,
+  type Released,
+  type RenewBody,
+  type Renewed,
 } from '../../../protocols/order/messages.js'
 import { checkOrder, type Order } from '../../../protocols/order/order.js'
 import {
@@ -21,6 +30,7 @@ import {
   COMMIT_TIMEOUT_MS,
   type CommitRequest,
   type OrderHandler,
+  type OwnerHandler,
   serveOrders,
 } from '../../../protocols/order/server.js'
 import { SubnetError } from '../../../src/base/errors.js'
@@ -37,7 +47,7 @@ import { hex } from '../../kit/vectors.js'
 const PLACE: PlaceBody = { profile: 'small', sizeBytes: 5, put: testId(16, 5), leaseBlocks: 10 }
 const LOCATE: LocateBody = { object: testId(32, 1), firstSegment: 0, segments: 4 }
 
-class RecordingHandler implements OrderHandler {
+class RecordingHandler implements OrderHandler, OwnerHandler {
   readonly calls: (readonly [method: string, client: string, body: unknown])[] = []
   readonly #seen = new Set<string>()
   failure: Error | undefined
@@ -77,11 +87,29 @@ class RecordingHandler implements OrderHandler {
     return { holders: [holder], nodes: [[0]], segments: [[[0], []]] }
   }
 
+  async ownerOf(object: Uint8Array): Promise<Uint8Array> {
+    if (hex(object) !== hex(LOCATE.object)) throw new SubnetError('NOT_FOUND', 'unknown')
+    return OWNER().publicKey
+  }
+
+  async renew(body: RenewBody): Promise<Omit<Renewed, 'type'>> {
+    this.#called('renew', new Uint8Array(0), body)
+    return { endBlock: 99, miners: 3 }
+  }
+
+  async release(body: ReleaseBody): Promise<Omit<Released, 'type'>> {
+    this.#called('release', new Uint8Array(0), body)
+    return { miners: 3 }
+  }
+
   #called(method: string, client: Uint8Array, body: unknown): void {
     this.calls.push([method, hex(client), body])
     if (this.failure !== undefined) throw this.failure
   }
 }
+
+/** Its key is the object's own, not the session's. */
+const OWNER = () => signerOf('client', 'owner')
 
 interface Fixture extends SessionsPair {
   readonly handler: RecordingHandler
@@ -92,8 +120,16 @@ function fixture(): Fixture {
   const pair = sessionsPair({ role: 'client' }, { role: 'validator' })
   const { near, far } = pair
   const handler = new RecordingHandler(pair)
-  serveOrders({ ...far, sessions: far.sessions, handler }, { domain: TEST_DOMAIN, validator: far.signer.publicKey })
-  const parts = { ...near.components, sessions: near.sessions, random: seededRandom('client'), signer: near.signer }
+  serveOrders(
+    { ...far, sessions: far.sessions, handler, owners: handler },
+    { domain: TEST_DOMAIN, validator: far.signer.publicKey },
+  )
+  const parts = {
+    ...near.components,
+    sessions: near.sessions,
+    random: seededRandom('client'),
+    signer: near.signer,
+  }
   const client = new OrderClient({ ...parts, clock: pair.clock, authority: pair.authority }, TEST_DOMAIN)
   return { ...pair, handler, client }
 }
@@ -136,13 +172,47 @@ describe('order', () => {
     assert.deepEqual(body, { body: whole, nodes, leases })
   })
 
+  it("renews and releases for whoever has the key of the object, over any client's session", async () => {
+    const { far, client, handler } = fixture()
+    const { object } = LOCATE
+    assert.equal((await client.renew(far.known, OWNER(), { object, leaseBlocks: 7 })).endBlock, 99)
+    assert.equal((await client.release(far.known, OWNER(), { object })).miners, 3)
+    assert.deepEqual(handler.calls, [
+      ['renew', '', { object, leaseBlocks: 7 }],
+      ['release', '', { object }],
+    ])
+  })
+
+  it('neither renews nor releases without that key, nor an object it does not know', async () => {
+    const { far, near, client, handler } = fixture()
+    const { object } = LOCATE
+    const forger = signerOf('client', 'forger')
+    for (const signer of [forger, near.signer]) {
+      await assert.rejects(client.renew(far.known, signer, { object, leaseBlocks: 7 }), { code: 'REFUSED' })
+      await assert.rejects(client.release(far.known, signer, { object }), { code: 'REFUSED' })
+    }
+    const forged = {
+      scheme: 'ed25519',
+      publicKey: OWNER().publicKey,
+      sign: forger.sign.bind(forger),
+    } as const
+    await assert.rejects(client.release(far.known, forged, { object }), { code: 'BAD_SIGNATURE' })
+    await assert.rejects(client.release(far.known, OWNER(), { object: testId(32, 44) }), {
+      code: 'NOT_FOUND',
+    })
+    assert.deepEqual(handler.calls, [])
+  })
+
   it('tells the client why the handler refuses, and nothing of its own trouble', async () => {
     const { far, client, handler } = fixture()
     handler.failure = new SubnetError('TOO_FEW_PEERS', '12 operators are needed')
     await assert.rejects(client.place(far.known, PLACE), { code: 'TOO_FEW_PEERS', message: /12 operators/ })
     assert.equal(far.logger.alarms.length, 0)
     handler.failure = new TypeError('x of undefined')
-    await assert.rejects(client.locate(far.known, LOCATE), { code: 'INTERNAL', message: /without saying why/ })
+    await assert.rejects(client.locate(far.known, LOCATE), {
+      code: 'INTERNAL',
+      message: /without saying why/,
+    })
     assert.equal(far.logger.alarms.length, 1)
   })
 
@@ -162,9 +232,15 @@ describe('order', () => {
     const pair = sessionsPair({ role: 'miner' }, { role: 'validator' })
     const handler = new RecordingHandler(pair)
     const { far, near, clock, authority } = pair
-    serveOrders({ sessions: far.sessions, clock, authority, handler }, { domain: TEST_DOMAIN, validator: far.signer.publicKey })
+    serveOrders(
+      { sessions: far.sessions, clock, authority, handler, owners: handler },
+      { domain: TEST_DOMAIN, validator: far.signer.publicKey },
+    )
     const random = seededRandom('client')
-    const client = new OrderClient({ sessions: near.sessions, clock, authority, random, signer: near.signer }, TEST_DOMAIN)
+    const client = new OrderClient(
+      { sessions: near.sessions, clock, authority, random, signer: near.signer },
+      TEST_DOMAIN,
+    )
     await assert.rejects(client.locate(far.known, LOCATE), { code: 'REFUSED', message: /not for a miner/ })
   })
 })
@@ -195,7 +271,11 @@ describe('an order request', () => {
   type Seal = (pair: SessionsPair) => Envelope
   const refused: readonly (readonly [string, keyof typeof WIRE_STATUS, Seal])[] = [
     ['meant for another receiver', 'REFUSED', (pair) => sealed(pair, { receiver: testId(32, 8) })],
-    ['from another key than the session', 'REFUSED', (pair) => sealed(pair, { signer: signerOf('client', 'other') })],
+    [
+      'from another key than the session',
+      'REFUSED',
+      (pair) => sealed(pair, { signer: signerOf('client', 'other') }),
+    ],
     ['that expired', 'REFUSED', (pair) => sealed(pair, { expiresBlock: pair.authority.block - 1 })],
     [
       'that lives too long',
@@ -209,9 +289,17 @@ describe('an order request', () => {
       (pair) => sealed(pair, { domain: { ...TEST_DOMAIN, genesis: new Uint8Array(32) } }),
     ],
     ['signed for another method', 'BAD_SIGNATURE', (pair) => sealed(pair, { method: 'order.place' })],
-    ['with another body than was signed', 'BAD_SIGNATURE', (pair) => ({ ...sealed(pair), body: encodeMessage(PLACE) })],
+    [
+      'with another body than was signed',
+      'BAD_SIGNATURE',
+      (pair) => ({ ...sealed(pair), body: encodeMessage(PLACE) }),
+    ],
     ['with another nonce', 'BAD_SIGNATURE', (pair) => ({ ...sealed(pair), nonce: testId(16, 4) })],
-    ['with a longer life', 'BAD_SIGNATURE', (pair) => ({ ...sealed(pair), expiresBlock: pair.authority.block + 21 })],
+    [
+      'with a longer life',
+      'BAD_SIGNATURE',
+      (pair) => ({ ...sealed(pair), expiresBlock: pair.authority.block + 21 }),
+    ],
     ['with no signature', 'BAD_SIGNATURE', (pair) => ({ ...sealed(pair), signature: new Uint8Array(64) })],
     ['whose body is something else', 'INVALID', (pair) => sealed(pair, { body: PLACE })],
     ['whose body is no message', 'INVALID', (pair) => sealed(pair, { body: 7 })],
@@ -282,9 +370,14 @@ describe('a commit', () => {
     const frames = await open(pair, { nodes: [10], leases: 256 })
     await frames.writeBody(new Uint8Array(10))
     const entries = Array(34).fill(leaseEntry(wireChunk(1, 10)))
-    await frames.writeMessage(testLease(pair.far.signer.publicKey, signerOf('miner', 'm'), COMMIT.object, entries))
+    await frames.writeMessage(
+      testLease(pair.far.signer.publicKey, signerOf('miner', 'm'), COMMIT.object, entries),
+    )
     const answer = await frames.readMessage(commitAnswerSchema, 'answer')
-    assert.equal(answer.type === 'failure' && answer.reason, 'commit: the leases name more than the manifest can')
+    assert.equal(
+      answer.type === 'failure' && answer.reason,
+      'commit: the leases name more than the manifest can',
+    )
     assert.deepEqual(pair.handler.calls, [])
   })
 
@@ -322,7 +415,10 @@ describe('a commit', () => {
     assert.equal(read().filter(Boolean).length, 1, 'one takes its place')
     for (const stream of streams) stream.abort(new Error('gone'))
     await settle()
-    await pair.client.commit(pair.far.known, COMMIT, { nodes: [new Uint8Array(10)], leases: [oneLease(pair)] })
+    await pair.client.commit(pair.far.known, COMMIT, {
+      nodes: [new Uint8Array(10)],
+      leases: [oneLease(pair)],
+    })
   })
 })
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import type { Located } from '../../../../protocols/order/messages.js'
-import { type OrderHandler, serveOrders } from '../../../../protocols/order/server.js'
+import { type OrderHandler, type OwnerHandler, serveOrders } from '../../../../protocols/order/server.js'
 import type { ErrorCode } from '../../../../src/base/errors.js'
 import { isSubnetError, SubnetError } from '../../../../src/base/errors.js'
 import { seededRandom } from '../../../../src/base/random.js'
@@ -8,6 +8,7 @@ import { inlineCoding } from '../../../../src/coding/inline-coding.js'
 import { cryptoReady, ed25519Signer } from '../../../../src/crypto/keys.js'
 import { formatCapability } from '../../../../src/redundancy/capability.js'
 import { segmentSize } from '../../../../src/redundancy/layout.js'
+import { objectSigner } from '../../../../src/redundancy/manifest-builder.js'
 import { StorageClient } from '../../../../src/roles/client/client.js'
 import { testHotkey } from '../../../kit/chain-keys.js'
 import { RetrievePeers } from '../../../kit/retrieve-peers.js'
@@ -56,9 +57,17 @@ async function setUp({ object, validators = 1, miners = 4, nodes, chunkAt = (chu
         }
       },
     }
+    const owners: OwnerHandler = {
+      ownerOf: async () => {
+        if (object === undefined) throw new SubnetError('NOT_FOUND', 'unknown')
+        return objectSigner(object.objectKey).publicKey
+      },
+      renew: async ({ leaseBlocks }) => ({ endBlock: leaseBlocks + index, miners: 2 }),
+      release: async () => ({ miners: 2 }),
+    }
     const sessions = mesh.join({ peerId: peerOf(index).peerId, role: 'validator', key: key.signer.publicKey })
     serveOrders(
-      { sessions, clock, authority, handler },
+      { sessions, clock, authority, handler, owners },
       { domain: TEST_DOMAIN, validator: key.signer.publicKey },
     )
   }
@@ -249,5 +258,43 @@ describe('StorageClient: validators', () => {
       client().put([new Uint8Array(1)]),
       (error) => isSubnetError(error, 'TOO_FEW_PEERS') && isSubnetError(error.cause, 'DISCONNECTED'),
     )
+  })
+})
+
+describe('StorageClient: renew and release', () => {
+  before(cryptoReady)
+
+  it('asks every validator, for each may know the object, and gives the earliest end', async () => {
+    const object = testObject('copies', 1_000)
+    const { client, peers } = await setUp({ object, validators: 3 })
+    assert.deepEqual(await client().renew(capabilityOf(object), { leaseBlocks: 50 }), {
+      endBlock: 50,
+      miners: 6,
+    })
+    assert.deepEqual(
+      await client().renew(capabilityOf(object)),
+      { endBlock: 100, miners: 6 },
+      'its own default',
+    )
+    peers.mesh.set(peerOf(0).peerId, 'down')
+    assert.deepEqual(await client().release(capabilityOf(object)), { miners: 4 })
+  })
+
+  it('needs the key of the object', async () => {
+    const object = testObject('copies', 1_000)
+    const { client } = await setUp({ object })
+    const [bare = ''] = capabilityOf(object).split('#')
+    await assert.rejects(client().release(bare), coded('INVALID'))
+    const forged = formatCapability({ kind: 'read', address: object.address, objectKey: new Uint8Array(32) })
+    await assert.rejects(client().release(forged), coded('REFUSED'))
+    await assert.rejects(client().renew(forged), coded('REFUSED'))
+  })
+
+  it('says NOT_FOUND only when every validator was asked', async () => {
+    const capability = capabilityOf(testObject('copies', 1_000))
+    const { client, peers } = await setUp({ validators: 2 })
+    await assert.rejects(client().release(capability), coded('NOT_FOUND'))
+    peers.mesh.set(peerOf(0).peerId, 'down')
+    await assert.rejects(client().release(capability), coded('DISCONNECTED'))
   })
 })

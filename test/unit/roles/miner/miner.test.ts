@@ -36,6 +36,7 @@ async function startMiner(path: string) {
       capacityBytes: 100 * MIB,
       replanIntervalMs: 600_000,
       sweepIntervalMs: 60_000,
+      trashBlocks: 100,
     },
   )
   await miner.start()
