@@ -10,6 +10,8 @@ export const LEASE: ProtocolSpec = {
   headerBytesMax: 1024,
   stallTimeoutMs: 10_000,
   streamsMax: 8,
+  // A visit hands over one at a time, as fast as the miner's disk syncs.
+  opens: { perSecond: 200, burst: 1000 },
 }
 
 export const confirmSchema = z.strictObject({

@@ -30,6 +30,7 @@ export const ORDER: ProtocolSpec = {
   // A commit of a large object is verified before it is answered.
   stallTimeoutMs: 20_000,
   streamsMax: 8,
+  opens: { perSecond: 50, burst: 200 },
 }
 
 /** Largest request, bytes: an envelope and its body. */

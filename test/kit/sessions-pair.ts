@@ -69,6 +69,8 @@ export interface TestPeerInit {
   readonly role: Role
   /** Default: the role's name. */
   readonly name?: string
+  /** Name of its peer, where one key has several. Default: `name`. */
+  readonly peer?: string
   readonly domain?: WireDomain
   /** Replaces the honest attestation. */
   readonly attest?: (honest: Attestation) => Attestation
@@ -90,7 +92,7 @@ export class TestPeer {
     this.role = role
     this.clock = clock
     this.authority = authority
-    this.net = subnet.network.join(`peer-of-${name}`)
+    this.net = subnet.network.join(`peer-of-${init.peer ?? name}`)
     this.signer = signerOf(role, name)
     this.known = { peerId: this.net.peerId, addresses: [], hotkey: this.signer.publicKey }
     authority.register(this.signer.publicKey, role)
@@ -125,7 +127,7 @@ export class TestPeer {
   ): void {
     const handler: SessionHandler = (duplex) => exchange(new FrameStream(duplex, this.clock, spec), duplex)
     const id = protocolId(spec, this.sessions.netuid)
-    this.sessions.handle({ id, inboundStreamsMax: 64, outboundStreamsMax: 64 }, roles, handler)
+    this.sessions.handle({ id, inboundStreamsMax: 64, outboundStreamsMax: 64, opens: spec.opens }, roles, handler)
   }
 }
 

@@ -203,5 +203,6 @@ export function orderTerms(order: Order): OrderTerms {
     serial: bytesToText(order.serial, 'hex'),
     validator: toSs58(order.validator),
     maxBytes: order.maxBytes,
+    client: bytesToText(order.client, 'hex'),
   }
 }

@@ -20,7 +20,7 @@ import { TEST_DOMAIN } from '../../../kit/test-subnet.js'
 const coded = (code: ErrorCode) => (error: unknown) => isSubnetError(error, code)
 
 const OBJECT = testId(32, 1)
-const TICKET = { validator: 'v', orderKey: 'k', sizeBytes: 1 }
+const TICKET = { validator: 'v', orderKey: 'k', client: 'c', sizeBytes: 1 }
 
 function setUp(shard: Shard = createMemoryShard()) {
   const [miner, validator, other] = [1, 2, 3].map((number) => testHotkey(number).signer) as [
@@ -68,6 +68,7 @@ describe('StoreService: bodies', () => {
         serial: Buffer.from(order.serial).toString('hex'),
         validator: testHotkey(2).address,
         maxBytes: 10_000,
+        client: Buffer.from(order.client).toString('hex'),
       },
       sizeBytes: 300,
     })
