@@ -6,6 +6,7 @@ import { Command, CommanderError } from 'commander'
 import { addConfig } from './commands/config.js'
 import { addDevchain } from './commands/devchain.js'
 import { addDevnet } from './commands/devnet.js'
+import { addDoctor } from './commands/doctor.js'
 import { addGet } from './commands/get.js'
 import { addRelease, addRenew } from './commands/owner.js'
 import { addPut } from './commands/put.js'
@@ -36,6 +37,7 @@ function buildProgram(): Command {
   addRenew(program)
   addRelease(program)
   addStatus(program)
+  addDoctor(program)
   addConfig(program)
   return program
 }

@@ -202,13 +202,13 @@ function announce(
 }
 
 /** A share of the disk is meant for machines of miners by trade; on a devchain an absolute size is of more use. */
-function capacityOf(config: Config): number | undefined {
+export function capacityOf(config: Config): number | undefined {
   const dev = chainEndpoint(config).startsWith('dev:')
   return config.optional('capacity') ?? (dev && !config.isSet('threshold') ? DEV_CAPACITY_BYTES : undefined)
 }
 
 /** Bittensor's wallet files are read only when the operator names a wallet. */
-function walletOf(config: Config): { readonly wallet?: WalletLocation } {
+export function walletOf(config: Config): { readonly wallet?: WalletLocation } {
   const named = config.isSet('wallet.name') || config.isSet('wallet.hotkey') || config.isSet('wallet.path')
   if (!named) return {}
   const [path, name, hotkey] = [
