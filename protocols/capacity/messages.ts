@@ -10,6 +10,7 @@ export const CAPACITY: ProtocolSpec = {
   headerBytesMax: 1024,
   stallTimeoutMs: 10_000,
   streamsMax: 4,
+  opens: { perSecond: 10, burst: 50 },
 }
 
 const bytesField = integer(0, Number.MAX_SAFE_INTEGER)

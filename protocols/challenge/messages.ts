@@ -24,6 +24,7 @@ export const CHALLENGE: ProtocolSpec = {
   headerBytesMax: CHALLENGE_SAMPLES_MAX * (LEAF_BYTES + PATH_HASHES_MAX * 34 + 32) + 1024,
   stallTimeoutMs: CHALLENGE_DEADLINE_MS,
   streamsMax: 2,
+  opens: { perSecond: 10, burst: 50 },
 }
 
 export const sampleSchema = z.tuple([

@@ -100,7 +100,7 @@ export function checkEnvelope(envelope: Envelope, check: EnvelopeCheck): void {
   if (!sameKey(envelope.sender, check.sender)) {
     throw new SubnetError(
       'REFUSED',
-      `${check.method}: the request is not from the key this connection speaks for`,
+      `${check.method}: the request is not signed by the key that it must be from`,
     )
   }
   if (envelope.expiresBlock < check.block) {

@@ -15,6 +15,8 @@ export const HAVE: ProtocolSpec = {
   headerBytesMax: 18 * KIB,
   stallTimeoutMs: 10_000,
   streamsMax: 2,
+  // One question for each batch of segments of a download, and more readers behind one peer.
+  opens: { perSecond: 50, burst: 200 },
 }
 
 export const haveAskSchema = z.strictObject({

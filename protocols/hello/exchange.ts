@@ -57,6 +57,7 @@ export function serve(
     id: protocolId(spec, sessions.netuid),
     inboundStreamsMax: spec.streamsMax,
     outboundStreamsMax: spec.streamsMax,
+    opens: spec.opens,
   }
   sessions.handle(limits, roles, async (duplex, session) => {
     const frames = new FrameStream(duplex, clock, spec)

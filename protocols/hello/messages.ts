@@ -14,6 +14,7 @@ export const HELLO: ProtocolSpec = {
   headerBytesMax: 1024,
   stallTimeoutMs: HELLO_TIMEOUT_MS,
   streamsMax: 2,
+  opens: { perSecond: 2, burst: 20 },
 }
 
 /** Blocks an attestation lives. */

@@ -3,11 +3,14 @@
  * has, and a stream that arrives before its `hello` is held for one deadline. Everything above opens and serves
  * streams through here, so no role ever talks to a peer it cannot name.
  */
+
+import { toString as bytesToText } from 'uint8arrays'
 import type { AbortOptions } from '../../src/base/abort.js'
 import { deadline, raceAbort } from '../../src/base/abort.js'
 import type { Clock } from '../../src/base/clock.js'
 import { isSubnetError, SubnetError } from '../../src/base/errors.js'
 import type { Logger } from '../../src/base/log.js'
+import { describeRate, type Rate, RateLimit } from '../../src/base/rate-limit.js'
 import { toSs58 } from '../../src/crypto/keys.js'
 import type { Duplex } from '../../src/net/duplex.js'
 import type { Net, PeerAddress, ProtocolLimits } from '../../src/net/net.js'
@@ -21,6 +24,9 @@ import { checkAttestation } from './attestation.js'
 import type { Attestation, Role } from './messages.js'
 import { HELLO, HELLO_TIMEOUT_MS, helloAnswerSchema, helloSchema, SESSIONS_MAX } from './messages.js'
 
+/** Peers, and keys, whose streams of one protocol are counted: twice as many as can be connected. */
+const LIMITED_MAX = 2 * SESSIONS_MAX
+
 /** The proven other end of a connection. */
 export interface Session {
   readonly peerId: string
@@ -32,6 +38,12 @@ export interface Session {
 /** A peer we mean to reach: the session must turn out to be this hotkey. */
 export interface KnownPeer extends PeerAddress {
   readonly hotkey: Uint8Array
+}
+
+/** What holds for a protocol beside the adapter's limits. */
+export interface SessionLimits extends ProtocolLimits {
+  /** Streams that one peer, and one key over all its peers, may open to us. */
+  readonly opens: Rate
 }
 
 export type SessionHandler = (duplex: Duplex, session: Session) => Promise<void>
@@ -65,12 +77,14 @@ export class Sessions {
   readonly #sessions = new Map<string, Session>()
   readonly #dialing = new Map<string, Promise<Session>>()
   readonly #waiters = new Map<string, Set<Waiter>>()
+  readonly #hellos: (protocol: string, peerId: string) => SubnetError | undefined
 
   constructor(components: SessionsComponents, init: SessionsInit) {
     this.#components = components
     this.#domain = init.domain
     this.#sessionsMax = init.sessionsMax ?? SESSIONS_MAX
     this.#protocol = protocolId(HELLO, init.domain.netuid)
+    this.#hellos = this.#openings(HELLO.opens)
     components.net.handle(
       { id: this.#protocol, inboundStreamsMax: HELLO.streamsMax, outboundStreamsMax: HELLO.streamsMax },
       (duplex) => this.#serveHello(duplex),
@@ -116,7 +130,8 @@ export class Sessions {
   }
 
   /** Serves a protocol to greeted peers of these roles only. */
-  handle(limits: ProtocolLimits, roles: readonly Role[], handler: SessionHandler): void {
+  handle(limits: SessionLimits, roles: readonly Role[], handler: SessionHandler): void {
+    const openings = this.#openings(limits.opens)
     this.#components.net.handle(limits, async (duplex) => {
       const session = await this.#require(duplex)
       if (session === undefined) return
@@ -126,8 +141,28 @@ export class Sessions {
         )
         return
       }
+      const busy = openings(limits.id, session.peerId, session.key)
+      if (busy !== undefined) {
+        await this.#frames(duplex).fail(busy)
+        return
+      }
       await handler(duplex, session).catch((error: unknown) => this.#report(limits.id, session.peerId, error))
     })
+  }
+
+  /** Counts streams by peer and by key; what comes back names the limit that is passed, for the peer to read. */
+  #openings(rate: Rate): (protocol: string, peerId: string, key?: Uint8Array) => SubnetError | undefined {
+    const { clock } = this.#components
+    const byPeer = new RateLimit(clock, { ...rate, keysMax: LIMITED_MAX })
+    const byKey = new RateLimit(clock, { ...rate, keysMax: LIMITED_MAX })
+    return (protocol, peerId, key) => {
+      const peerMs = byPeer.take(peerId)
+      const retryAfterMs = peerMs > 0 || key === undefined ? peerMs : byKey.take(bytesToText(key, 'hex'))
+      if (retryAfterMs === 0) return undefined
+      const who = peerMs > 0 ? 'peer' : 'key'
+      const text = `${protocol}: too many streams from this ${who}; the limit is ${describeRate(rate)}`
+      return new SubnetError('BUSY', text, { data: { retryAfterMs } })
+    }
   }
 
   /** Authority is read at every stream: a hotkey that lost its registration loses access, not at its next hello. */
@@ -156,6 +191,8 @@ export class Sessions {
     const { remotePeer } = duplex
     const frames = this.#frames(duplex)
     await serveFrames(frames, async () => {
+      const busy = this.#hellos(this.#protocol, remotePeer)
+      if (busy !== undefined) throw busy
       using scope = deadline(this.#components.clock, HELLO_TIMEOUT_MS, `hello of ${remotePeer}`)
       const question = await frames.readMessage(helloSchema, 'hello', scope)
       await this.#accept(question.attestation, remotePeer, () =>

@@ -13,8 +13,26 @@ import { call } from '../hello/exchange.js'
 import type { KnownPeer } from '../hello/sessions.js'
 import type { SignedLease } from '../lease/lease.js'
 import { checkLeaseCounted } from '../lease/lease.js'
-import type { CommitBody, Committed, LocateBody, Located, PlaceBody, Placed } from './messages.js'
-import { commitAnswerSchema, locateAnswerSchema, ORDER, placeAnswerSchema } from './messages.js'
+import type {
+  CommitBody,
+  Committed,
+  LocateBody,
+  Located,
+  PlaceBody,
+  Placed,
+  ReleaseBody,
+  Released,
+  RenewBody,
+  Renewed,
+} from './messages.js'
+import {
+  commitAnswerSchema,
+  locateAnswerSchema,
+  ORDER,
+  placeAnswerSchema,
+  releaseAnswerSchema,
+  renewAnswerSchema,
+} from './messages.js'
 
 /** Blocks after which a request that did not arrive is void. */
 const REQUEST_LIFE_BLOCKS = 20
@@ -96,8 +114,43 @@ export class OrderClient {
     })
   }
 
-  #sign(method: string, validator: KnownPeer, body: unknown): Envelope {
-    const { signer, random, authority } = this.#components
+  /** `owner`: the object's own key. Rejects with `NOT_FOUND` for an unknown object, `REFUSED` for another's key. */
+  async renew(
+    validator: KnownPeer,
+    owner: Signer,
+    body: RenewBody,
+    options: AbortOptions = {},
+  ): Promise<Renewed> {
+    return await call(this.#components, ORDER, validator, options, async (frames) => {
+      const request = this.#sign('order.renew', validator, body, owner)
+      await frames.writeMessage({ type: 'renew', request }, options)
+      const answer = await frames.readMessage(renewAnswerSchema, 'renewed', options)
+      return unlessFailure(answer, validator.peerId)
+    })
+  }
+
+  /** Like `renew`. */
+  async release(
+    validator: KnownPeer,
+    owner: Signer,
+    body: ReleaseBody,
+    options: AbortOptions = {},
+  ): Promise<Released> {
+    return await call(this.#components, ORDER, validator, options, async (frames) => {
+      const request = this.#sign('order.release', validator, body, owner)
+      await frames.writeMessage({ type: 'release', request }, options)
+      const answer = await frames.readMessage(releaseAnswerSchema, 'released', options)
+      return unlessFailure(answer, validator.peerId)
+    })
+  }
+
+  #sign(
+    method: string,
+    validator: KnownPeer,
+    body: unknown,
+    signer: Signer = this.#components.signer,
+  ): Envelope {
+    const { random, authority } = this.#components
     return signEnvelope({
       domain: this.#domain,
       method,

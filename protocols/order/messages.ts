@@ -1,4 +1,4 @@
-/** `order`: place, commit and locate, the client's three questions to a validator. See SPEC.md. */
+/** `order`: place, commit and locate, renew and release: a client's questions to a validator. See SPEC.md. */
 import { z } from 'zod'
 import { KIB } from '../../src/base/units.js'
 import { MANIFEST_BYTES_MAX, MANIFEST_NODES_MAX } from '../../src/redundancy/manifest.js'
@@ -30,6 +30,7 @@ export const ORDER: ProtocolSpec = {
   // A commit of a large object is verified before it is answered.
   stallTimeoutMs: 20_000,
   streamsMax: 8,
+  opens: { perSecond: 50, burst: 200 },
 }
 
 /** Largest request, bytes: an envelope and its body. */
@@ -128,12 +129,39 @@ export const locatedSchema = z.strictObject({
 })
 export type Located = z.infer<typeof locatedSchema>
 
+/** Keep the object for longer. The request is signed by the object's own key, whatever client brings it. */
+export const renewBodySchema = z.strictObject({ object: digestField, leaseBlocks: integer(1, 2 ** 31) })
+export type RenewBody = z.infer<typeof renewBodySchema>
+
+export const renewedSchema = z.strictObject({
+  type: z.literal('renewed'),
+  /** Block until which the validator asks the miners to keep it; what it was if that is later. */
+  endBlock: blockField,
+  /** Miners that are told, now or when they next answer. */
+  miners: integer(0, CANDIDATES_MAX),
+})
+export type Renewed = z.infer<typeof renewedSchema>
+
+/** Drop the object. Signed like a renewal. */
+export const releaseBodySchema = z.strictObject({ object: digestField })
+export type ReleaseBody = z.infer<typeof releaseBodySchema>
+
+export const releasedSchema = z.strictObject({
+  type: z.literal('released'),
+  miners: integer(0, CANDIDATES_MAX),
+})
+export type Released = z.infer<typeof releasedSchema>
+
 export const requestSchema = z.discriminatedUnion('type', [
   z.strictObject({ type: z.literal('place'), request: envelopeSchema }),
   z.strictObject({ type: z.literal('commit'), request: envelopeSchema }),
   z.strictObject({ type: z.literal('locate'), request: envelopeSchema }),
+  z.strictObject({ type: z.literal('renew'), request: envelopeSchema }),
+  z.strictObject({ type: z.literal('release'), request: envelopeSchema }),
 ])
 
 export const placeAnswerSchema = z.discriminatedUnion('type', [placedSchema, failureSchema])
 export const commitAnswerSchema = z.discriminatedUnion('type', [committedSchema, failureSchema])
 export const locateAnswerSchema = z.discriminatedUnion('type', [locatedSchema, failureSchema])
+export const renewAnswerSchema = z.discriminatedUnion('type', [renewedSchema, failureSchema])
+export const releaseAnswerSchema = z.discriminatedUnion('type', [releasedSchema, failureSchema])

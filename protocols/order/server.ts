@@ -12,16 +12,28 @@ import { checkEnvelope } from '../common/signed.js'
 import type { Authority } from '../hello/attestation.js'
 import type { PeerComponents } from '../hello/exchange.js'
 import { serve } from '../hello/exchange.js'
-import type { Session } from '../hello/sessions.js'
 import type { SignedLease } from '../lease/lease.js'
 import { signedLeaseSchema } from '../lease/lease.js'
-import type { CommitBody, Committed, LocateBody, Located, PlaceBody, Placed } from './messages.js'
+import type {
+  CommitBody,
+  Committed,
+  LocateBody,
+  Located,
+  PlaceBody,
+  Placed,
+  ReleaseBody,
+  Released,
+  RenewBody,
+  Renewed,
+} from './messages.js'
 import {
   commitBodySchema,
   locateBodySchema,
   ORDER,
   ORDER_REQUEST_BYTES_MAX,
   placeBodySchema,
+  releaseBodySchema,
+  renewBodySchema,
   requestSchema,
 } from './messages.js'
 
@@ -34,6 +46,14 @@ export interface OrderHandler {
   locate(client: Uint8Array, body: LocateBody): Promise<Omit<Located, 'type'>>
 }
 
+/** What a validator does for the owner of an object. */
+export interface OwnerHandler {
+  /** Key that signed the object's manifest; `NOT_FOUND` when the validator does not know the object. */
+  ownerOf(object: Uint8Array): Promise<Uint8Array>
+  renew(body: RenewBody): Promise<Omit<Renewed, 'type'>>
+  release(body: ReleaseBody): Promise<Omit<Released, 'type'>>
+}
+
 export interface CommitRequest {
   readonly body: CommitBody
   /** Encoded manifest nodes, root first. */
@@ -44,6 +64,7 @@ export interface CommitRequest {
 export interface OrderServerComponents extends PeerComponents {
   readonly authority: Authority
   readonly handler: OrderHandler
+  readonly owners: OwnerHandler
 }
 
 export interface OrderServerInit {
@@ -53,14 +74,14 @@ export interface OrderServerInit {
 }
 
 export function serveOrders(components: OrderServerComponents, init: OrderServerInit): void {
-  const { handler, authority, clock } = components
+  const { handler, owners, authority, clock } = components
   const memory = new Semaphore({ permitsMax: COMMITS_MEMORY_BYTES_MAX, waitersMax: COMMITS_WAITING_MAX })
-  const openRequest = async (method: string, request: Envelope, session: Session): Promise<Uint8Array> => {
+  const openRequest = async (method: string, request: Envelope, sender: Uint8Array): Promise<Uint8Array> => {
     checkEnvelope(request, {
       domain: init.domain,
       method,
       scheme: 'ed25519',
-      sender: session.key,
+      sender,
       receiver: init.validator,
       block: authority.block,
     })
@@ -71,7 +92,19 @@ export function serveOrders(components: OrderServerComponents, init: OrderServer
     const { type, request } = await frames.readMessage(requestSchema, 'order request', {
       headerBytesMax: ORDER_REQUEST_BYTES_MAX,
     })
-    const body = await openRequest(`order.${type}`, request, session)
+    if (type === 'renew') {
+      const renewal = decodeMessage(renewBodySchema, request.body, 'renew')
+      await openRequest('order.renew', request, await owners.ownerOf(renewal.object))
+      await frames.writeMessage({ type: 'renewed', ...(await owners.renew(renewal)) })
+      return
+    }
+    if (type === 'release') {
+      const release = decodeMessage(releaseBodySchema, request.body, 'release')
+      await openRequest('order.release', request, await owners.ownerOf(release.object))
+      await frames.writeMessage({ type: 'released', ...(await owners.release(release)) })
+      return
+    }
+    const body = await openRequest(`order.${type}`, request, session.key)
     if (type === 'place') {
       const placed = await handler.place(session.key, decodeMessage(placeBodySchema, body, 'place'))
       await frames.writeMessage({ type: 'placed', ...placed })

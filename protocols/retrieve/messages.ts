@@ -13,6 +13,7 @@ export const RETRIEVE: ProtocolSpec = {
   headerBytesMax: 8 * 1024,
   stallTimeoutMs: 30_000,
   streamsMax: 4,
+  opens: { perSecond: 50, burst: 200 },
 }
 
 /** Requests that may wait at the miner. */

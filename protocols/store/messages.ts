@@ -14,6 +14,7 @@ export const STORE: ProtocolSpec = {
   headerBytesMax: LEASE_BYTES_MAX + 1024,
   stallTimeoutMs: 30_000,
   streamsMax: 4,
+  opens: { perSecond: 50, burst: 200 },
 }
 
 /** Chunks a client may have sent without an answer: enough to hide a round trip and a sync. */

@@ -2,6 +2,7 @@
 import type { Command } from 'commander'
 import { systemClock } from '../base/clock.js'
 import { createLogger } from '../base/log.js'
+import { chainEndpoint } from '../config/chain-endpoint.js'
 import type { Config } from '../config/resolve.js'
 import type { SettingName } from '../config/settings.js'
 import { createClient, type SubnetClient } from '../node/client.js'
@@ -10,7 +11,13 @@ import { addOutputOptions, addSettings, commandConfig } from './options.js'
 
 /** Flags that every client command has. */
 export function addClientOptions(command: Command, more: readonly SettingName[] = []): void {
-  addSettings(command, ['subtensor.chain_endpoint', 'netuid', ...more, 'log.level'])
+  addSettings(command, [
+    'subtensor.chain_endpoint',
+    'subtensor.devchain_port',
+    'netuid',
+    ...more,
+    'log.level',
+  ])
   addOutputOptions(command)
 }
 
@@ -22,7 +29,7 @@ export async function withClient(
   const signal = interruptSignal()
   const client = createClient(
     {
-      chain: config.get('subtensor.chain_endpoint'),
+      chain: chainEndpoint(config),
       netuid: config.get('netuid'),
       defaultProfile: config.get('profile'),
     },

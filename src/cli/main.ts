@@ -6,7 +6,9 @@ import { Command, CommanderError } from 'commander'
 import { addConfig } from './commands/config.js'
 import { addDevchain } from './commands/devchain.js'
 import { addDevnet } from './commands/devnet.js'
+import { addDoctor } from './commands/doctor.js'
 import { addGet } from './commands/get.js'
+import { addRelease, addRenew } from './commands/owner.js'
 import { addPut } from './commands/put.js'
 import { addRun } from './commands/run.js'
 import { addStat } from './commands/stat.js'
@@ -32,7 +34,10 @@ function buildProgram(): Command {
   addPut(program)
   addGet(program)
   addStat(program)
+  addRenew(program)
+  addRelease(program)
   addStatus(program)
+  addDoctor(program)
   addConfig(program)
   return program
 }

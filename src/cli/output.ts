@@ -27,6 +27,11 @@ export class Output {
     if (!this.json) process.stderr.write(`${text}\n`)
   }
 
+  /** The same on stderr, for what nobody waits for on stdout. */
+  report(value: unknown, text: string): void {
+    process.stderr.write(this.json ? `${toJson(value)}\n` : `${text}\n`)
+  }
+
   /** Code, what failed, and what to do; on stderr in both forms. */
   failure(error: unknown): void {
     const code = isSubnetError(error) ? error.code : 'INTERNAL'

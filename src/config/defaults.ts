@@ -34,6 +34,7 @@ export function defaultWalletPath(): string {
 /** Where a devnet's chain listens and clients look for it, unless told otherwise. Not the port of a real node. */
 export const DEFAULT_DEVCHAIN_PORT = 9955
 export const DEFAULT_CHAIN_ENDPOINT = `dev://127.0.0.1:${DEFAULT_DEVCHAIN_PORT}`
+export const DEFAULT_DEVCHAIN_BLOCK_MS = 1_000
 /** Between two visits of a validator to a miner on a devchain: its blocks come every second. */
 export const DEV_VISIT_INTERVAL_MS = 2_000
 /** What a miner on a devchain offers unless told otherwise. */

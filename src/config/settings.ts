@@ -8,6 +8,8 @@ import { parseBytes } from '../base/units.js'
 import { PROFILE_NAMES, type ProfileName } from '../redundancy/profiles.js'
 import {
   DEFAULT_CHAIN_ENDPOINT,
+  DEFAULT_DEVCHAIN_BLOCK_MS,
+  DEFAULT_DEVCHAIN_PORT,
   DEFAULT_LISTEN,
   DEFAULT_NETUID,
   DEFAULT_PROFILE,
@@ -44,6 +46,18 @@ export const SETTINGS = {
     '<url>',
     text,
     DEFAULT_CHAIN_ENDPOINT,
+  ),
+  'subtensor.devchain_port': setting(
+    "port of this machine's own devchain, used when no chain is named",
+    '<n>',
+    z.coerce.number().int().min(1).max(65_535),
+    DEFAULT_DEVCHAIN_PORT,
+  ),
+  'subtensor.devchain_block_ms': setting(
+    'milliseconds per block of that devchain, for the node that hosts it',
+    '<n>',
+    z.coerce.number().int().min(10).max(600_000),
+    DEFAULT_DEVCHAIN_BLOCK_MS,
   ),
   db_root_path: setting('directory under which nodes keep their data', '<path>', text, defaultDbRootPath()),
   node_name: setting('names this node and its directory (default <role>-1)', '<name>', text, undefined),

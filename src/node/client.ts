@@ -93,6 +93,7 @@ export class SubnetClient implements Startable {
         { ...network, clock, random, view, signer, coding, findProviders },
         {
           domain: network.domain,
+          epochs: chain.constants,
           defaultProfile: this.#init.defaultProfile ?? DEFAULT_PROFILE,
           defaultLeaseBlocks: this.#init.defaultLeaseBlocks ?? DEFAULT_LEASE_BLOCKS,
         },

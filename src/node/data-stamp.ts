@@ -8,7 +8,7 @@ import { z } from 'zod'
 import { SubnetError } from '../base/errors.js'
 
 /** Grows when older programs could not read what newer ones write. */
-export const DATA_LAYOUT = 1
+export const DATA_LAYOUT = 2
 const FILE_NAME = 'stamp.json'
 
 const stampSchema = z.strictObject({
@@ -21,14 +21,20 @@ export type DataStamp = Omit<z.infer<typeof stampSchema>, 'layout'>
 
 /** Stamps a fresh directory, or checks the stamp of a used one. Rejects with `DATA_DIR` saying what differs. */
 export async function claimDataDirectory(path: string, stamp: DataStamp): Promise<void> {
+  const own = { layout: DATA_LAYOUT, ...stamp }
+  const found = await readDataStamp(path)
+  if (found === undefined) await writeStamp(join(path, FILE_NAME), own)
+  else compare(path, found, own)
+}
+
+/** The stamp of a used directory. Rejects with `DATA_DIR` when it is torn, `DISK` when it cannot be read. */
+export async function readDataStamp(path: string): Promise<z.infer<typeof stampSchema> | undefined> {
   const file = join(path, FILE_NAME)
   const text = await readFile(file, 'utf8').catch((cause: NodeJS.ErrnoException) => {
     if (cause.code === 'ENOENT') return undefined
     throw new SubnetError('DISK', `cannot read ${file}`, { cause })
   })
-  const own = { layout: DATA_LAYOUT, ...stamp }
-  if (text === undefined) await writeStamp(file, own)
-  else compare(path, parseStamp(file, text), own)
+  return text === undefined ? undefined : parseStamp(file, text)
 }
 
 function parseStamp(file: string, text: string): z.infer<typeof stampSchema> {

@@ -21,6 +21,8 @@ export interface DevchainHostInit {
   /** Default 127.0.0.1. */
   readonly host?: string
   readonly port: number
+  /** Default 1 s. Another value is another chain: data made on one does not fit the other. */
+  readonly blockMs?: number
 }
 
 /** The hosted chain, to be stopped after everything that uses it. */
@@ -38,7 +40,12 @@ export async function hostDevchain(
   init: DevchainHostInit,
 ): Promise<HostedDevchain> {
   const devchain = new Devchain(components, {
-    genesis: { ...DEVCHAIN_DEFAULTS, name: GENESIS_NAME, neurons: [] },
+    genesis: {
+      ...DEVCHAIN_DEFAULTS,
+      blockMs: init.blockMs ?? DEVCHAIN_DEFAULTS.blockMs,
+      name: GENESIS_NAME,
+      neurons: [],
+    },
   })
   const server = new DevchainServer({ ...components, devchain }, init)
   // The port first: whoever loses it has made no block.

@@ -1,16 +1,25 @@
 /**
  * Being on the subnet: the hotkey registered, for a validator staked, and the chain record that says where the node is
- * reached. Registering and staking on its own is for devchains only, where keys cost nothing.
+ * reached. Kept for as long as the node runs: a devchain that began anew knows nobody. Registering and staking on its
+ * own is for devchains only, where keys cost nothing.
  */
 import type { Role } from '../../protocols/hello/messages.js'
-import type { AbortOptions } from '../base/abort.js'
+import { type AbortOptions, childSignal, type ScopedSignal } from '../base/abort.js'
 import { SubnetError } from '../base/errors.js'
+import type { Startable } from '../base/lifecycle.js'
 import type { Logger } from '../base/log.js'
 import type { Chain } from '../chain/chain.js'
+import type { SubnetView } from '../chain/subnet-view.js'
 import { type Signer, toSs58 } from '../crypto/keys.js'
 
 /** What a devchain validator stakes on first contact: 1,000 TAO. */
 export const DEV_VALIDATOR_STAKE_RAO = 1_000_000_000_000n
+
+export interface MembershipComponents {
+  readonly chain: Chain
+  readonly view: SubnetView
+  readonly logger: Logger
+}
 
 export interface MembershipInit {
   readonly role: Exclude<Role, 'client'>
@@ -19,37 +28,96 @@ export interface MembershipInit {
   readonly coldkey: string
 }
 
-/** Registers, and stakes for a validator, where that has not happened. Resolves with the uid. */
-export async function join(
-  components: { readonly chain: Chain; readonly logger: Logger },
-  init: MembershipInit,
-  options: AbortOptions = {},
-): Promise<number> {
-  const { chain, logger } = components
-  const address = toSs58(init.hotkey.publicKey)
-  const known = (await chain.metagraph(options)).neurons.find(({ hotkey }) => hotkey === address)
-  const uid =
-    known?.uid ?? (await chain.registerHotkey({ hotkey: init.hotkey, coldkey: init.coldkey }, options))
-  if (known === undefined) logger.info({ uid, hotkey: address }, 'registered on the devchain')
-  if (init.role === 'validator' && (known?.stakeRao ?? 0n) === 0n) {
-    await chain.addStake(init.hotkey, DEV_VALIDATOR_STAKE_RAO, options)
-    logger.info({ hotkey: address }, 'staked on the devchain')
-  }
-  return uid
+/** Where the node is reached. */
+export interface OwnEndpoint {
+  readonly peerId: string
+  /** The first is published. */
+  readonly addresses: readonly string[]
 }
 
-/** Says on chain where the node is reached, if the chain does not say so already. */
-export async function publishEndpoint(
-  chain: Chain,
-  hotkey: Signer,
-  endpoint: { readonly peerId: string; readonly addresses: readonly string[] },
-  options: AbortOptions = {},
-): Promise<void> {
-  const [full] = endpoint.addresses
-  if (full === undefined)
-    throw new SubnetError('CONFIG', 'the node listens on no address that could be published')
-  const record = { peerId: endpoint.peerId, address: full.replace(/\/p2p\/[^/]+$/, '') }
-  const known = (await chain.records(options)).get(toSs58(hotkey.publicKey))
-  if (known?.peerId === record.peerId && known.address === record.address) return
-  await chain.commit(hotkey, record, options)
+export class Membership {
+  readonly #components: MembershipComponents
+  readonly #init: MembershipInit
+  readonly #address: string
+  #uid = -1
+
+  constructor(components: MembershipComponents, init: MembershipInit) {
+    this.#components = components
+    this.#init = init
+    this.#address = toSs58(init.hotkey.publicKey)
+  }
+
+  /** As of the last `join`. */
+  get uid(): number {
+    return this.#uid
+  }
+
+  /** Registers, and stakes for a validator, where that has not happened. */
+  async join(options: AbortOptions = {}): Promise<void> {
+    const { chain, logger } = this.#components
+    const { role, hotkey, coldkey } = this.#init
+    const known = (await chain.metagraph(options)).neurons.find((neuron) => neuron.hotkey === this.#address)
+    this.#uid = known?.uid ?? (await chain.registerHotkey({ hotkey, coldkey }, options))
+    if (known === undefined)
+      logger.info({ uid: this.#uid, hotkey: this.#address }, 'registered on the devchain')
+    if (role === 'validator' && (known?.stakeRao ?? 0n) === 0n) {
+      await chain.addStake(hotkey, DEV_VALIDATOR_STAKE_RAO, options)
+      logger.info({ hotkey: this.#address }, 'staked on the devchain')
+    }
+  }
+
+  /** Says on chain where the node is reached, and does it all again whenever the chain no longer knows the node. */
+  keep(endpoint: () => OwnEndpoint): Startable {
+    const { chain, view, logger } = this.#components
+    let life: ScopedSignal | undefined
+    let joining: Promise<void> | undefined
+    let told: string | undefined
+    let unsubscribe: (() => void) | undefined
+    const rejoin = async (signal: AbortSignal) => {
+      try {
+        // Asked directly: right after joining, a snapshot may still be one of a block before.
+        if ((await chain.records({ signal })).has(this.#address)) return
+        const { number: block } = await chain.head({ signal })
+        if (told === undefined)
+          logger.warn({ block }, 'the chain does not know this node any more: joining again')
+        await this.join({ signal })
+        await this.#publish(endpoint(), { signal })
+        told = undefined
+      } catch (error) {
+        // The next snapshot tries again; the same reason is said once.
+        const text = error instanceof Error ? error.message : String(error)
+        if (!signal.aborted && told !== text) logger.warn({ err: error }, 'could not join the subnet again')
+        told = text
+      }
+    }
+    return {
+      start: async (options = {}) => {
+        await this.#publish(endpoint(), options)
+        life = childSignal()
+        const { signal } = life
+        unsubscribe = view.onChange(() => {
+          if (view.member(this.#address)?.endpoint !== undefined || joining !== undefined) return
+          joining = rejoin(signal).finally(() => {
+            joining = undefined
+          })
+        })
+      },
+      stop: async () => {
+        unsubscribe?.()
+        life?.abort(new SubnetError('STOPPED', 'the node was stopped'))
+        await joining
+      },
+    }
+  }
+
+  async #publish({ peerId, addresses }: OwnEndpoint, options: AbortOptions): Promise<void> {
+    const { chain } = this.#components
+    const [full] = addresses
+    if (full === undefined)
+      throw new SubnetError('CONFIG', 'the node listens on no address that could be published')
+    const record = { peerId, address: full.replace(/\/p2p\/[^/]+$/, '') }
+    const known = (await chain.records(options)).get(this.#address)
+    if (known?.peerId === record.peerId && known.address === record.address) return
+    await chain.commit(this.#init.hotkey, record, options)
+  }
 }

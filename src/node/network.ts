@@ -58,7 +58,9 @@ export function createNetwork(components: NetworkComponents, init: NetworkInit):
   let current: Attestation | undefined
   const attest = (): Attestation => {
     const { block } = view
-    if (current === undefined || block - current.issuedBlock >= ATTESTATION_RENEW_BLOCKS) {
+    const age = block - (current?.issuedBlock ?? 0)
+    // Below zero the chain has begun anew, and an attestation of its other life is from the future.
+    if (current === undefined || age >= ATTESTATION_RENEW_BLOCKS || age < 0) {
       // The clock only ever moves the sequence up between two attestations that are hundreds of blocks apart.
       const fields = { role: init.role, peerId: net.peerId, block, sequence: clock.nowMs(), agent: AGENT }
       current = makeAttestation(signer, domain, fields)

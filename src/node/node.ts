@@ -2,7 +2,6 @@
  * The composition root of a serving node: settings and ports in, a running miner or validator out. Everything is wired
  * here by hand and nowhere else.
  */
-import { mkdir } from 'node:fs/promises'
 import { join as joinPath } from 'node:path'
 import type { WireDomain } from '../../protocols/common/signed.js'
 import { ActorSystem } from '../actor/system.js'
@@ -30,12 +29,13 @@ import {
 } from '../config/defaults.js'
 import { cryptoReady, type Signer, sr25519Signer, toSs58 } from '../crypto/keys.js'
 import type { AllowanceInit } from '../roles/miner/allowance.js'
-import { Miner, type MinerComponents } from '../roles/miner/miner.js'
+import { type HeldShard, Miner, type MinerComponents } from '../roles/miner/miner.js'
 import type { AuditReport } from '../roles/validator/auditor.js'
 import type { WatchedMiner } from '../roles/validator/miner-watch.js'
 import { Validator, type ValidatorComponents } from '../roles/validator/validator.js'
+import { dataLock } from '../shard/data-lock.js'
 import { claimDataDirectory } from './data-stamp.js'
-import { join, publishEndpoint } from './membership.js'
+import { Membership } from './membership.js'
 import { Neighbours } from './neighbours.js'
 import { createNetwork, requireNetuid } from './network.js'
 import { loadOrCreatePeerKey } from './peer-key.js'
@@ -83,9 +83,28 @@ export interface NodeIdentity {
   readonly addresses: readonly string[]
 }
 
+/** A running node as it sees itself. */
+export interface NodeStatus extends NodeIdentity {
+  readonly genesisHash: string
+  /** Newest block seen, and the block its list of members is of. */
+  readonly block: number
+  readonly membersBlock: number
+  readonly registered: boolean
+  readonly validatorPermit: boolean
+  readonly members: number
+  readonly validators: number
+  /** Validator: miners that answered lately. */
+  readonly minersUp?: number
+  /** Miner: bytes offered, and what is held for whom. */
+  readonly budgetBytes?: number
+  readonly shards?: readonly HeldShard[]
+}
+
 const REPLAN_INTERVAL_MS = 10 * 60_000
 const VISIT_INTERVAL_MS = 10_000
 const SWEEP_INTERVAL_MS = 60_000
+/** A released chunk is dropped 7 days later, by the chain's block time. */
+const TRASH_MS = 7 * 24 * 3_600_000
 
 /** A miner or validator. Does nothing before `start`. */
 export function createNode(init: NodeInit, options: NodeOptions = {}): SubnetNode {
@@ -103,13 +122,13 @@ interface Base {
   readonly view: SubnetView
   readonly hotkey: Signer
   readonly coldkey: string
-  readonly uid: number
+  readonly membership: Membership
   readonly peerKeySeed: Uint8Array
   readonly parts: Startable
 }
 
 interface Running {
-  readonly identity: NodeIdentity
+  readonly identity: Omit<NodeIdentity, 'uid'>
   readonly base: Base
   readonly serving: Startable
   readonly role: Miner | Validator
@@ -127,7 +146,9 @@ export class SubnetNode implements Startable {
 
   /** Throws `InvariantError` before `start` has resolved. */
   get identity(): NodeIdentity {
-    return this.#started.identity
+    const { identity, base } = this.#started
+    // A devchain that began anew may have given it another uid.
+    return { ...identity, uid: base.membership.uid }
   }
 
   /** Rejects with `CONFIG`, `DATA_DIR`, `DISK`, `CHAIN_UNAVAILABLE` or `CHAIN_REFUSED`; then nothing is left running. */
@@ -153,6 +174,27 @@ export class SubnetNode implements Startable {
     }
   }
 
+  /** What the node knows of itself and the subnet now; nothing is asked over the network. */
+  async status(): Promise<NodeStatus> {
+    const { base, role } = this.#started
+    const { chain, view } = base
+    const { identity } = this
+    const member = view.member(identity.hotkey)
+    return {
+      ...identity,
+      genesisHash: chain.constants.genesisHash,
+      block: view.block,
+      membersBlock: view.membersBlock,
+      registered: member !== undefined,
+      validatorPermit: member?.validatorPermit ?? false,
+      members: view.members().length,
+      validators: view.validators().length,
+      ...(role instanceof Validator
+        ? { minersUp: (await role.miners()).length }
+        : { budgetBytes: role.held().budgetBytes, shards: role.held().shards }),
+    }
+  }
+
   /** Miners that answered this validator lately. Empty for a miner. */
   async miners(): Promise<readonly WatchedMiner[]> {
     const { role } = this.#started
@@ -175,29 +217,41 @@ export class SubnetNode implements Startable {
     const { role, dataPath } = this.#init
     const { clock, random, logger } = this.#options
     await cryptoReady()
-    await mkdir(dataPath, { recursive: true, mode: 0o700 })
-    const peerKeySeed = await loadOrCreatePeerKey(dataPath, random)
-    const { hotkey, coldkey } = await this.#keys()
     const given = this.#init.chain
     const chain = typeof given === 'string' ? connectChain(given, { clock, random, logger }) : given
     const view = new SubnetView({ chain, logger })
-    let uid = -1
-    const joining = step({
-      start: async (startOptions) => {
-        requireNetuid(chain.constants, this.#init.netuid)
-        const { genesisHash } = chain.constants
-        await claimDataDirectory(dataPath, { role, hotkey: toSs58(hotkey.publicKey), genesisHash })
-        uid = await join({ chain, logger }, { role, hotkey, coldkey }, startOptions)
-      },
-    })
-    const parts = sequence([...(typeof given === 'string' ? [chain] : []), joining, view])
-    await parts.start(options)
-    return { chain, view, hotkey, coldkey, uid, peerKeySeed, parts }
+    // Nothing in the directory is read or written before it is certain that nobody else does.
+    const lock = dataLock(dataPath)
+    await lock.start(options)
+    try {
+      const peerKeySeed = await loadOrCreatePeerKey(dataPath, random)
+      const { hotkey, coldkey } = await this.#keys()
+      const membership = new Membership({ chain, view, logger }, { role, hotkey, coldkey })
+      const joining = step({
+        start: async (startOptions) => {
+          requireNetuid(chain.constants, this.#init.netuid)
+          const { genesisHash } = chain.constants
+          await claimDataDirectory(dataPath, { role, hotkey: toSs58(hotkey.publicKey), genesisHash })
+          await membership.join(startOptions)
+        },
+      })
+      const parts = sequence([
+        step({ stop: () => lock.stop() }),
+        ...(typeof given === 'string' ? [chain] : []),
+        joining,
+        view,
+      ])
+      await parts.start(options)
+      return { chain, view, hotkey, coldkey, membership, peerKeySeed, parts }
+    } catch (error) {
+      await lock.stop()
+      throw error
+    }
   }
 
   async #startServing(base: Base, options: AbortOptions): Promise<Running> {
     const { clock, random, logger, onFailure } = this.#options
-    const { chain, view, hotkey, coldkey, uid, peerKeySeed } = base
+    const { chain, view, hotkey, coldkey, membership, peerKeySeed } = base
     const network = createNetwork(
       { clock, logger, chain, view, signer: hotkey },
       { role: this.#init.role, peerKeySeed, listen: this.#init.listen ?? [DEFAULT_LISTEN] },
@@ -206,18 +260,16 @@ export class SubnetNode implements Startable {
     const actors = new ActorSystem({ clock, log: logger }, { onFailure })
     const components = { ...network, clock, random, logger, actors, chain, view, signer: hotkey }
     const role =
-      this.#init.role === 'miner' ? this.#miner(components, domain) : this.#validator(components, domain)
-    const publish = step({
-      start: (startOptions) =>
-        publishEndpoint(chain, hotkey, { peerId: net.peerId, addresses: net.addresses() }, startOptions),
-    })
+      this.#init.role === 'miner'
+        ? this.#miner(components, domain, chain.constants.blockMs)
+        : this.#validator(components, domain)
+    const keeping = membership.keep(() => ({ peerId: net.peerId, addresses: net.addresses() }))
     // Stopped in reverse: nobody new comes in, then actors end, then the stores close.
     const neighbours = new Neighbours(components)
-    const serving = sequence([role, step({ stop: () => actors.stop() }), net, publish, neighbours])
+    const serving = sequence([role, step({ stop: () => actors.stop() }), net, keeping, neighbours])
     await serving.start(options)
     const identity = {
       role: this.#init.role,
-      uid,
       hotkey: toSs58(hotkey.publicKey),
       coldkey,
       peerId: net.peerId,
@@ -226,7 +278,7 @@ export class SubnetNode implements Startable {
     return { identity, base, serving, role }
   }
 
-  #miner(components: MinerComponents, domain: WireDomain): Miner {
+  #miner(components: MinerComponents, domain: WireDomain, blockMs: number): Miner {
     return new Miner(components, {
       domain,
       path: this.#init.dataPath,
@@ -235,6 +287,7 @@ export class SubnetNode implements Startable {
       replanIntervalMs: this.#init.replanIntervalMs ?? REPLAN_INTERVAL_MS,
       sweepIntervalMs: SWEEP_INTERVAL_MS,
       allowance: this.#init.allowance,
+      trashBlocks: Math.ceil(TRASH_MS / blockMs),
     })
   }
 

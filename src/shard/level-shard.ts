@@ -29,7 +29,7 @@ import {
   versionKey,
 } from './index-codec.js'
 import { type IndexDb, type OpenIndex, openLevelIndex } from './level-index.js'
-import { forgetExpired, keepLease, putChunk, removeChunk, useOrder } from './mutations.js'
+import { endLease, forgetExpired, keepLease, putChunk, removeChunk, useOrder } from './mutations.js'
 import type { ChunkInfo, LeaseRow, NewChunk, OrderUse, Shard, ShardUsage } from './shard.js'
 import { ShardWriter } from './shard-writer.js'
 
@@ -122,6 +122,10 @@ class LevelShard implements Shard {
 
   putLease(lease: LeaseRow): Promise<void> {
     return this.#run((writer) => writer.run(keepLease(lease)))
+  }
+
+  endLease(object: Uint8Array, digests: readonly Uint8Array[], expiresBlock: number): Promise<boolean> {
+    return this.#run((writer) => writer.run(endLease(object, digests, expiresBlock)))
   }
 
   describe(digest: Uint8Array): Promise<ChunkInfo | undefined> {

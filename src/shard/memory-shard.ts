@@ -129,6 +129,17 @@ class MemoryShard implements Shard {
     this.#leases.set(keyOf(lease.object), { ...lease, bytes: Uint8Array.from(lease.bytes) })
   }
 
+  async endLease(object: Uint8Array, digests: readonly Uint8Array[], expiresBlock: number): Promise<boolean> {
+    this.#check()
+    if (!this.#leases.delete(keyOf(object))) return false
+    for (const digest of digests) {
+      const held = this.#chunks.get(keyOf(digest))
+      if (held === undefined || held.info.expiresBlock <= expiresBlock) continue
+      this.#chunks.set(keyOf(digest), { ...held, info: { ...held.info, expiresBlock } })
+    }
+    return true
+  }
+
   async lease(object: Uint8Array): Promise<Uint8Array | undefined> {
     this.#check()
     return this.#leases.get(keyOf(object))?.bytes.slice()

@@ -125,6 +125,28 @@ export function keepLease(lease: LeaseRow): Mutation<void> {
   }
 }
 
+export function endLease(
+  object: Uint8Array,
+  digests: readonly Uint8Array[],
+  expiresBlock: number,
+): Mutation<boolean> {
+  return {
+    keys: [leaseKey(object), ...digests.map(chunkKey)],
+    costBytes: digests.length * 64 + SMALL_COST_BYTES,
+    body: 'none',
+    apply(draft) {
+      if (draft.get(leaseKey(object)) === undefined) return false
+      forgetLease(draft, object)
+      for (const digest of digests) {
+        const held = chunkIn(draft, digest)
+        if (held !== undefined && held.expiresBlock > expiresBlock)
+          setExpiry(draft, digest, held, expiresBlock)
+      }
+      return true
+    },
+  }
+}
+
 /** Forgets what the entries name, except what has got a later expiry since they were read. Returns how many. */
 export function forgetExpired(entries: readonly ExpiryEntry[]): Mutation<number> {
   return {
@@ -190,7 +212,10 @@ function forgetChunk(draft: IndexDraft, digest: Uint8Array, row: ChunkRow): void
 }
 
 function raiseExpiry(draft: IndexDraft, digest: Uint8Array, row: ChunkRow, expiresBlock: number): void {
-  if (expiresBlock <= row.expiresBlock) return
+  if (expiresBlock > row.expiresBlock) setExpiry(draft, digest, row, expiresBlock)
+}
+
+function setExpiry(draft: IndexDraft, digest: Uint8Array, row: ChunkRow, expiresBlock: number): void {
   draft.delete(expiryKey({ block: row.expiresBlock, kind: 'chunk', id: digest }))
   draft.set(chunkKey(digest), encodeChunkRow({ ...row, expiresBlock }))
   draft.set(expiryKey({ block: expiresBlock, kind: 'chunk', id: digest }), EMPTY)

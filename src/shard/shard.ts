@@ -85,6 +85,11 @@ export interface Shard extends Startable {
 
   /** Keeps or replaces the lease of an object, synced. `NOT_FOUND` if a digest it names is not held. */
   putLease(lease: LeaseRow): Promise<void>
+  /**
+   * Forgets the lease of an object and lowers the expiry of these chunks to `expiresBlock`, in one synced step. Whether
+   * another lease covers one of them is the caller's to know. Never raises an expiry; false if there was no such lease.
+   */
+  endLease(object: Uint8Array, digests: readonly Uint8Array[], expiresBlock: number): Promise<boolean>
   lease(object: Uint8Array): Promise<Uint8Array | undefined>
   leases(): AsyncIterable<Uint8Array>
 }

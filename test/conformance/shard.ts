@@ -236,6 +236,27 @@ function keepsLeases({ make }: ShardSuite): void {
     assert.equal((await test.shard.describe(testChunk(1, 100).digest))?.expiresBlock, 500)
   })
 
+  it('ends a lease at once, and its chunks no later than is said', async () => {
+    await using test = await make()
+    const chunks = [testChunk(1, 100), testChunk(2, 100), testChunk(3, 100)] as const
+    for (const chunk of chunks) await test.shard.put(chunk)
+    const lease = testLease(1, 300, chunks)
+    await test.shard.putLease(lease)
+    const two = chunks.slice(0, 2).map(({ digest }) => digest)
+    assert.equal(await test.shard.endLease(lease.object, two, 200), true)
+    assert.equal(await test.shard.lease(lease.object), undefined)
+    assert.equal(await test.shard.endLease(lease.object, two, 150), false)
+    assert.equal(await test.shard.expire(199, 10), 0)
+    assert.equal(await test.shard.expire(200, 10), 2)
+    assert.deepEqual(await heldOf(test.shard, [...chunks]), [false, false, true])
+    await test.shard.putLease(testLease(2, 250, chunks.slice(2)))
+    assert.equal(
+      await test.shard.endLease(testLease(2, 0, []).object, [testId(32, 1), chunks[2].digest], 900),
+      true,
+    )
+    assert.equal((await test.shard.describe(chunks[2].digest))?.expiresBlock, 300, 'never raised')
+  })
+
   it('refuses a lease over a chunk it does not hold, and changes nothing', async () => {
     await using test = await make()
     const [held, missing] = [testChunk(1, 100), testChunk(2, 100)]

@@ -131,6 +131,22 @@ describe('subnet-node: commands of a client', function () {
     })
   })
 
+  it('finds what keeps a node from working, and ends with the code of the worst', async () => {
+    const fine = await cli(['doctor', '--json', ...chain], { home })
+    assert.equal(fine.code, 0, fine.stderr)
+    const { findings } = JSON.parse(fine.stdout.toString())
+    assert.ok(
+      findings.some(({ check, state }: Record<string, string>) => check === 'chain' && state === 'ok'),
+    )
+    const nowhere = ['--subtensor.chain_endpoint', 'dev://127.0.0.1:1']
+    const unreachable = await cli(['doctor', ...nowhere], { home })
+    assert.equal(unreachable.code, 69)
+    assert.match(unreachable.stdout.toString(), /^FAIL +chain .*\n +→ check --subtensor.chain_endpoint/m)
+    assert.equal((await cli(['doctor', ...chain, '--capacity', '1000TiB'], { home })).code, 74)
+    const both = ['--capacity', '1000TiB', '--netuid', '7']
+    assert.equal((await cli(['doctor', ...chain, ...both], { home })).code, 78)
+  })
+
   it('ends quietly when the reader of its output goes away', async () => {
     const child = startCli(['get', await put(testBytes('pipe', 6 * MIB)), ...chain], { home })
     let stderr = ''

@@ -75,6 +75,20 @@ describe('put and get', function () {
     }
   })
 
+  it('keeps an object for longer, and lets it go, for whoever has its capability', async () => {
+    const { capability } = await writer.storage.put([testBytes('owned', 100_000)], {
+      profile: 'copies',
+      leaseBlocks: 50_000,
+    })
+    const renewed = await reader.storage.renew(capability, { leaseBlocks: 90_000 })
+    assert.ok(renewed.endBlock >= 90_000)
+    assert.equal(renewed.miners >= 4, true)
+    await readBack(reader, capability)
+    await reader.storage.release(capability)
+    await assert.rejects(reader.storage.get(capability), { code: 'NOT_FOUND' })
+    await assert.rejects(writer.storage.release(capability), { code: 'NOT_FOUND' })
+  })
+
   it('refuses to read with a capability that has no key', async () => {
     const { capability } = await writer.storage.put([testBytes('bare', 1)], { profile: 'single' })
     const [bare = ''] = capability.split('#')

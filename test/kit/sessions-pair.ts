@@ -69,6 +69,8 @@ export interface TestPeerInit {
   readonly role: Role
   /** Default: the role's name. */
   readonly name?: string
+  /** Name of its peer, where one key has several. Default: `name`. */
+  readonly peer?: string
   readonly domain?: WireDomain
   readonly sessionsMax?: number
   /** Replaces the honest attestation. */
@@ -91,7 +93,7 @@ export class TestPeer {
     this.role = role
     this.clock = clock
     this.authority = authority
-    this.net = subnet.network.join(`peer-of-${name}`)
+    this.net = subnet.network.join(`peer-of-${init.peer ?? name}`)
     this.signer = signerOf(role, name)
     this.known = { peerId: this.net.peerId, addresses: [], hotkey: this.signer.publicKey }
     authority.register(this.signer.publicKey, role)
@@ -133,7 +135,11 @@ export class TestPeer {
   ): void {
     const handler: SessionHandler = (duplex) => exchange(new FrameStream(duplex, this.clock, spec), duplex)
     const id = protocolId(spec, this.sessions.netuid)
-    this.sessions.handle({ id, inboundStreamsMax: 64, outboundStreamsMax: 64 }, roles, handler)
+    this.sessions.handle(
+      { id, inboundStreamsMax: 64, outboundStreamsMax: 64, opens: spec.opens },
+      roles,
+      handler,
+    )
   }
 }
 

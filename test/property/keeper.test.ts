@@ -6,7 +6,13 @@ import assert from 'node:assert/strict'
 import fc from 'fast-check'
 import { SubnetError } from '../../src/base/errors.js'
 import { MIB } from '../../src/base/units.js'
-import { type KeeperMessage, keeper, type OrderTerms, type Ticket } from '../../src/roles/miner/keeper.js'
+import {
+  CLIENT_IN_FLIGHT_BYTES_MAX,
+  type KeeperMessage,
+  keeper,
+  type OrderTerms,
+  type Ticket,
+} from '../../src/roles/miner/keeper.js'
 import type { Shard } from '../../src/shard/shard.js'
 import { MemoryPartition } from '../kit/memory-partition.js'
 import { type RecordedAnswer, RecordingContext } from '../kit/recording-context.js'
@@ -42,6 +48,7 @@ const ORDERS: readonly OrderTerms[] = VALIDATORS.flatMap((validator) =>
     serial: `0${index}`.repeat(16),
     validator,
     maxBytes,
+    client: `client ${index}`,
   })),
 )
 
@@ -138,6 +145,10 @@ class World {
       assert.deepEqual(room, { ok: true, value: { budgetBytes, freeBytes } })
     }
     assert.ok(inFlightBytes <= IN_FLIGHT_BYTES_MAX, 'in flight is capped')
+    for (const { client } of ORDERS) {
+      const clientBytes = this.#sum(({ order }) => order.client === client)
+      assert.ok(clientBytes <= CLIENT_IN_FLIGHT_BYTES_MAX, 'in flight of one client is capped')
+    }
     for (const order of ORDERS) {
       const reservedBytes = this.#sum((open) => open.order === order)
       const usedBytes = this.#usedOf(order) + reservedBytes + (this.#spent.get(order) ?? 0)

@@ -18,8 +18,8 @@ import { makeAttestation } from '../../protocols/hello/attestation.js'
 import { type Attestation, helloAnswerSchema, type Role } from '../../protocols/hello/messages.js'
 import { type Session, type SessionHandler, Sessions } from '../../protocols/hello/sessions.js'
 import { checkLeaseHeld, leaseEntrySchema } from '../../protocols/lease/lease.js'
-import { confirmAnswerSchema } from '../../protocols/lease/messages.js'
-import { serveLeases } from '../../protocols/lease/server.js'
+import { confirmAnswerSchema, releaseAnswerSchema, renewAnswerSchema } from '../../protocols/lease/messages.js'
+import { type Renewal, serveLeases } from '../../protocols/lease/server.js'
 import {
   commitAnswerSchema,
   commitBodySchema,
@@ -344,6 +344,20 @@ function orderServer(): Fuzzed {
           return { holders: [holder], nodes: [[0]], segments: [] }
         },
       },
+      owners: {
+        ownerOf: async (object) => {
+          assert.equal(object.length, 32)
+          return CLIENT().publicKey
+        },
+        renew: async ({ object, leaseBlocks }) => {
+          assert.ok(object.length === 32 && leaseBlocks >= 1)
+          return { endBlock: 1, miners: 1 }
+        },
+        release: async ({ object }) => {
+          assert.equal(object.length, 32)
+          return { miners: 1 }
+        },
+      },
     },
     { domain: TEST_DOMAIN, validator: validator.publicKey },
   )
@@ -387,13 +401,24 @@ function leaseServer(): Fuzzed {
   const confirm = async (validator: Uint8Array, object: Uint8Array, signature: Uint8Array) => {
     assert.deepEqual([validator, object.length, signature.length], [session.key, 32, 64])
   }
-  serveLeases({ ...components, handler: { confirm } })
+  const renew = async (validator: Uint8Array, { object, validatorSignature }: Renewal) => {
+    assert.deepEqual([validator, object.length, validatorSignature.length], [session.key, 32, 64])
+    return new Uint8Array(64)
+  }
+  const release = async (validator: Uint8Array, object: Uint8Array) => {
+    assert.deepEqual([validator, object.length], [session.key, 32])
+  }
+  serveLeases({ ...components, handler: { confirm, renew, release } })
   return {
     clock,
     serve,
-    streams: [[frame({ type: 'confirm', object: testId(32, 1), validatorSignature: new Uint8Array(64) })]],
+    streams: [
+      [frame({ type: 'confirm', object: testId(32, 1), validatorSignature: new Uint8Array(64) })],
+      [frame({ type: 'renew', object: testId(32, 1), endBlock: 9, validatorSignature: new Uint8Array(64) })],
+      [frame({ type: 'release', object: testId(32, 1) })],
+    ],
     answer: (header) => {
-      accepted(header, confirmAnswerSchema)
+      accepted(header, confirmAnswerSchema, renewAnswerSchema, releaseAnswerSchema)
       return 0
     },
   }

@@ -83,7 +83,8 @@ export class DevchainClient implements DevchainApi {
     } catch (error) {
       await this.stop()
       const ownDeadline = options.signal?.aborted !== true && isSubnetError(error, 'TIMEOUT')
-      throw ownDeadline ? unavailable(error.message, error) : error
+      const text = `nothing at ${this.#init.authority} within ${this.#init.startTimeoutMs / 1000} s; is it running?`
+      throw ownDeadline ? unavailable(text, error) : error
     }
   }
 
@@ -134,15 +135,22 @@ export class DevchainClient implements DevchainApi {
 
   /** Keeps a connection until the client stops or the chain turns out to be another one. */
   async #run(signal: AbortSignal, onConnected: () => void): Promise<void> {
-    let retryMs = this.#init.retryMinMs
+    const { authority, retryMinMs } = this.#init
+    let retryMs = retryMinMs
+    let lost = false
     while (!signal.aborted) {
       try {
         const connection = await this.#connect(signal)
         onConnected()
-        retryMs = this.#init.retryMinMs
+        if (lost) this.#logger.info({ authority, block: this.#head?.head.number }, 'the devchain is back')
+        retryMs = retryMinMs
         const reason = await connection.closed
-        if (!signal.aborted)
-          this.#logger.warn({ reason, authority: this.#init.authority }, 'lost the devchain')
+        lost = true
+        if (!signal.aborted) {
+          const text =
+            'lost the devchain: its process has ended or hangs; trying until one answers there again'
+          this.#logger.warn({ reason, authority }, text)
+        }
       } catch (error) {
         if (isSubnetError(error, 'CHAIN_REFUSED')) {
           this.#fatal = error

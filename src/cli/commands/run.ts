@@ -2,20 +2,32 @@
 import { join } from 'node:path'
 import { type Command, Option } from 'commander'
 import { systemClock } from '../../base/clock.js'
-import { SubnetError } from '../../base/errors.js'
+import { isSubnetError, SubnetError } from '../../base/errors.js'
 import { createLogger, type Logger } from '../../base/log.js'
 import { systemRandom } from '../../base/random.js'
 import { formatBytes } from '../../base/units.js'
 import type { WalletLocation } from '../../chain/wallet.js'
-import { DEFAULT_DEVCHAIN_PORT, DEV_CAPACITY_BYTES, DEV_VISIT_INTERVAL_MS } from '../../config/defaults.js'
+import { chainEndpoint } from '../../config/chain-endpoint.js'
+import { DEV_CAPACITY_BYTES, DEV_VISIT_INTERVAL_MS } from '../../config/defaults.js'
 import type { Config } from '../../config/resolve.js'
 import { flagOf } from '../../config/settings.js'
 import { type HostedDevchain, hostOrJoinDevchain } from '../../node/devchain-host.js'
-import { createNode, type NodeIdentity } from '../../node/node.js'
+import {
+  createNode,
+  type NodeIdentity,
+  type NodeInit,
+  type NodeOptions,
+  type NodeStatus,
+  type SubnetNode,
+} from '../../node/node.js'
+import { IN_USE } from '../../shard/data-lock.js'
 import { interruptSignal, whenAborted } from '../interrupt.js'
 import { addOutputOptions, addSettings, commandConfig, type OutputOptions } from '../options.js'
 import { Output } from '../output.js'
 import { serveParent } from '../supervised.js'
+
+/** Names tried before giving up: more nodes of a role than one machine has uids for. */
+const NAMES_MAX = 256
 
 type ServingRole = 'miner' | 'validator'
 
@@ -32,6 +44,8 @@ export function addRun(program: Command): void {
     })
   addSettings(program, [
     'subtensor.chain_endpoint',
+    'subtensor.devchain_port',
+    'subtensor.devchain_block_ms',
     'netuid',
     'db_root_path',
     'node_name',
@@ -52,40 +66,92 @@ async function run(role: ServingRole, options: RunOptions): Promise<void> {
   const signal = interruptSignal()
   const logger = createLogger(config.get('log.level'), { role })
   const hosted = await ownDevchain(config, logger)
-  const over = new AbortController()
+  let node: SubnetNode | undefined
   let failure: Error | undefined
-  const capacityBytes = capacityOf(config)
-  const node = createNode(
-    {
-      role,
-      chain: config.get('subtensor.chain_endpoint'),
-      netuid: config.get('netuid'),
-      dataPath: join(config.get('db_root_path'), 'dev', config.optional('node_name') ?? `${role}-1`),
-      listen: [config.get('listen')],
-      threshold: config.get('threshold'),
-      visitIntervalMs: DEV_VISIT_INTERVAL_MS,
-      ...(capacityBytes === undefined ? {} : { capacityBytes }),
-      ...walletOf(config),
-    },
-    {
+  try {
+    const over = new AbortController()
+    node = await startUnderFreeName(role, config, signal, {
       logger,
       onFailure: (reason) => {
         failure = reason
         over.abort()
       },
-    },
-  )
-  try {
-    await node.start({ signal })
-    announce(output, node.identity, config)
+    })
+    announce(output, node.identity, config, hosted)
     serveParent(node)
+    serveStatusSignal(node, output)
     await Promise.race([whenAborted(signal), whenAborted(over.signal)])
     logger.info({}, 'stopping')
   } finally {
-    await node.stop()
+    await node?.stop()
     await hosted?.parts.stop()
   }
   if (failure !== undefined) throw new SubnetError('INTERNAL', 'the node could not go on', { cause: failure })
+}
+
+/** Two nodes of a role on one machine need no names: the second is `<role>-2`. A name that was given is not changed. */
+async function startUnderFreeName(
+  role: ServingRole,
+  config: Config,
+  signal: AbortSignal,
+  options: NodeOptions,
+): Promise<SubnetNode> {
+  const given = config.optional('node_name')
+  for (let number = 1; ; number += 1) {
+    const name = given ?? `${role}-${number}`
+    const node = createNode(nodeInit(role, name, config), options)
+    try {
+      await node.start({ signal })
+      return node
+    } catch (error) {
+      const inUse = isSubnetError(error, 'DATA_DIR') && error.data.reason === IN_USE
+      if (!inUse || given !== undefined || number === NAMES_MAX) throw error
+      options.logger?.info({ name }, 'this name is in use on this machine: trying the next')
+    }
+  }
+}
+
+function nodeInit(role: ServingRole, name: string, config: Config): NodeInit {
+  const capacityBytes = capacityOf(config)
+  return {
+    role,
+    chain: chainEndpoint(config),
+    netuid: config.get('netuid'),
+    dataPath: join(config.get('db_root_path'), 'dev', name),
+    listen: [config.get('listen')],
+    threshold: config.get('threshold'),
+    visitIntervalMs: DEV_VISIT_INTERVAL_MS,
+    ...(capacityBytes === undefined ? {} : { capacityBytes }),
+    ...walletOf(config),
+  }
+}
+
+/** `kill -USR2 <pid>`: what the node knows of itself, on stderr. */
+function serveStatusSignal(node: SubnetNode, output: Output): void {
+  process.on('SIGUSR2', () => {
+    node.status().then(
+      (status) => output.report(status, statusText(status)),
+      // It stops at this moment.
+      (error: unknown) => output.failure(error),
+    )
+  })
+}
+
+function statusText(status: NodeStatus): string {
+  const { role, uid, hotkey, block, membersBlock, registered, validatorPermit, members, validators } = status
+  const shards = status.shards?.map(
+    ({ validator, chunks, heldBytes }) =>
+      `  shard    ${validator}  ${chunks} chunks, ${formatBytes(heldBytes)}`,
+  )
+  return [
+    `${role} ${uid}  ${hotkey}`,
+    `  chain    block ${block}, members as of block ${membersBlock}`,
+    `  subnet   ${members} members, ${validators} validators with a permit`,
+    `  itself   ${registered ? 'registered' : 'NOT registered'}${validatorPermit ? ', with a permit' : ''}`,
+    ...(status.minersUp === undefined ? [] : [`  miners   ${status.minersUp} answered lately`]),
+    ...(status.budgetBytes === undefined ? [] : [`  offers   ${formatBytes(status.budgetBytes)}`]),
+    ...(shards ?? []),
+  ].join('\n')
 }
 
 /** Nobody named a chain: the first node on this machine brings one along, the others join it. */
@@ -99,12 +165,23 @@ async function ownDevchain(config: Config, logger: Logger): Promise<HostedDevcha
     throw new SubnetError('CONFIG', text)
   }
   const components = { clock: systemClock, random: systemRandom, logger }
-  const hosted = await hostOrJoinDevchain(components, { port: DEFAULT_DEVCHAIN_PORT })
-  if (hosted !== undefined) logger.info({ endpoint: hosted.endpoint }, 'hosting a devchain for this machine')
+  const hosted = await hostOrJoinDevchain(components, {
+    port: config.get('subtensor.devchain_port'),
+    blockMs: config.get('subtensor.devchain_block_ms'),
+  })
+  const endpoint = chainEndpoint(config)
+  if (hosted !== undefined)
+    logger.info({ endpoint }, 'hosting a devchain for this machine: it ends with this process')
+  else logger.info({ endpoint }, 'joining the devchain that another process of this machine hosts')
   return hosted
 }
 
-function announce(output: Output, identity: NodeIdentity, config: Config): void {
+function announce(
+  output: Output,
+  identity: NodeIdentity,
+  config: Config,
+  hosted: HostedDevchain | undefined,
+): void {
   // A supervisor gets it over its own channel; its child's stdout is nobody's.
   if (process.send !== undefined) return
   const capacityBytes = capacityOf(config)
@@ -117,7 +194,7 @@ function announce(output: Output, identity: NodeIdentity, config: Config): void 
     `  hotkey   ${identity.hotkey}`,
     `  peer     ${identity.peerId}`,
     `  address  ${identity.addresses.join(' ')}`,
-    `  chain    ${config.get('subtensor.chain_endpoint')}`,
+    `  chain    ${chainEndpoint(config)}${hosted === undefined ? '' : ', hosted by this process'}`,
     ...(identity.role === 'miner' ? [`  offers   ${offer}`] : []),
     'Ctrl-C ends it cleanly.',
   ]
@@ -125,13 +202,13 @@ function announce(output: Output, identity: NodeIdentity, config: Config): void 
 }
 
 /** A share of the disk is meant for machines of miners by trade; on a devchain an absolute size is of more use. */
-function capacityOf(config: Config): number | undefined {
-  const dev = config.get('subtensor.chain_endpoint').startsWith('dev:')
+export function capacityOf(config: Config): number | undefined {
+  const dev = chainEndpoint(config).startsWith('dev:')
   return config.optional('capacity') ?? (dev && !config.isSet('threshold') ? DEV_CAPACITY_BYTES : undefined)
 }
 
 /** Bittensor's wallet files are read only when the operator names a wallet. */
-function walletOf(config: Config): { readonly wallet?: WalletLocation } {
+export function walletOf(config: Config): { readonly wallet?: WalletLocation } {
   const named = config.isSet('wallet.name') || config.isSet('wallet.hotkey') || config.isSet('wallet.path')
   if (!named) return {}
   const [path, name, hotkey] = [

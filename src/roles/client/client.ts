@@ -12,12 +12,15 @@ import { OrderClient } from '../../../protocols/order/client.js'
 import { type AbortOptions, deadline } from '../../base/abort.js'
 import { isSubnetError, SubnetError } from '../../base/errors.js'
 import type { Random } from '../../base/random.js'
+import type { ChainConstants } from '../../chain/chain.js'
+import { nextEpochBlock } from '../../chain/epoch.js'
 import type { Member, SubnetView } from '../../chain/subnet-view.js'
 import type { SegmentCoder } from '../../coding/coding-pool.js'
 import { sha256Of } from '../../crypto/hash.js'
 import type { Signer } from '../../crypto/keys.js'
 import { type Capability, formatCapability, parseCapability } from '../../redundancy/capability.js'
 import type { Manifest } from '../../redundancy/manifest.js'
+import { objectSigner } from '../../redundancy/manifest-builder.js'
 import { maskCommitment, maskRootOf } from '../../redundancy/mask.js'
 import { manifestQuorum, PROFILES, type ProfileName } from '../../redundancy/profiles.js'
 import { OBJECT_KEY_BYTES } from '../../redundancy/seal.js'
@@ -30,6 +33,8 @@ import { type UploadOptions, type UploadReport, upload } from '../../transfer/up
 
 /** Time to find out whether a holder can be reached. */
 const PROBE_TIMEOUT_MS = 5_000
+/** Time for a validator to renew or release an object. */
+const ASK_TIMEOUT_MS = 15_000
 /** Holders probed at once. */
 const PROBES_AT_ONCE = 16
 
@@ -91,8 +96,18 @@ interface Put {
   readonly validator: KnownPeer
 }
 
+/** What the validators that know an object promised its owner. */
+export interface RenewResult {
+  /** Block until which it is kept; the earliest, where several validators know it. */
+  readonly endBlock: number
+  /** Miners that are told, now or when they next answer. */
+  readonly miners: number
+}
+
 export interface StorageClientInit {
   readonly domain: WireDomain
+  /** Says when an epoch will give validators their permits. */
+  readonly epochs: Pick<ChainConstants, 'blockMs' | 'tempo'>
   readonly defaultProfile: ProfileName
   readonly defaultLeaseBlocks: number
 }
@@ -116,8 +131,8 @@ export class StorageClient {
 
   /**
    * Stores a byte stream: sealed, coded, spread, leased, counted. Resolves when it is durable by its profile's rule.
-   * With a journal, a put that was interrupted goes on: the same bytes again, and only what is missing is sent.
-   * Rejects with `TOO_FEW_PEERS`, `NO_SPACE`, `NOT_DURABLE`, or the reason the signal was aborted with.
+   * With a journal, a put that was interrupted goes on: the same bytes again, and only what is missing is sent. Rejects
+   * with `TOO_FEW_PEERS` (also before the first epoch), `NO_SPACE`, `NOT_DURABLE`, or the reason of the abort.
    */
   async put(
     source: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
@@ -235,6 +250,66 @@ export class StorageClient {
     }
   }
 
+  /**
+   * Keeps an object for longer: `leaseBlocks` from now, unless it is kept for longer already. Needs the key of the object
+   * and nothing else. Rejects with `NOT_FOUND` when no validator knows the object, or its leases have ended.
+   */
+  async renew(
+    capability: string,
+    options: AbortOptions & { readonly leaseBlocks?: number } = {},
+  ): Promise<RenewResult> {
+    const leaseBlocks = options.leaseBlocks ?? this.#init.defaultLeaseBlocks
+    const answers = await this.#asOwner(capability, options, (validator, owner, object, scope) =>
+      this.#orders.renew(validator, owner, { object, leaseBlocks }, scope),
+    )
+    return {
+      endBlock: Math.min(...answers.map(({ endBlock }) => endBlock)),
+      miners: answers.reduce((sum, { miners }) => sum + miners, 0),
+    }
+  }
+
+  /** Lets an object go, everywhere: nobody finds it from now on, and miners drop it after their trash time. */
+  async release(capability: string, options: AbortOptions = {}): Promise<{ readonly miners: number }> {
+    const answers = await this.#asOwner(capability, options, (validator, owner, object, scope) =>
+      this.#orders.release(validator, owner, { object }, scope),
+    )
+    return { miners: answers.reduce((sum, { miners }) => sum + miners, 0) }
+  }
+
+  /** Asks every validator, for each may know the object; at least one must. */
+  async #asOwner<T>(
+    capability: string,
+    options: AbortOptions,
+    ask: (validator: KnownPeer, owner: Signer, object: Uint8Array, options: AbortOptions) => Promise<T>,
+  ): Promise<T[]> {
+    const parsed = parseCapability(capability)
+    if (parsed.kind !== 'read')
+      throw new SubnetError('INVALID', 'this capability has no key: only its owner may change an object')
+    const owner = objectSigner(parsed.objectKey)
+    const answers: T[] = []
+    let unknown: unknown
+    let failure: unknown
+    for (const validator of this.#permittedValidators(parsed.address)) {
+      using scope = deadline(
+        this.#components.clock,
+        ASK_TIMEOUT_MS,
+        `asking ${validator.peerId}`,
+        options.signal,
+      )
+      try {
+        answers.push(await ask(validator, owner, parsed.address, scope))
+      } catch (error) {
+        options.signal?.throwIfAborted()
+        if (!isSubnetError(error)) throw error
+        if (isSubnetError(error, 'NOT_FOUND')) unknown = error
+        else failure = error
+      }
+    }
+    if (answers.length > 0) return answers
+    // One that could not be asked may be the one that knows it.
+    throw failure ?? unknown ?? new SubnetError('TOO_FEW_PEERS', 'no validator has published an address')
+  }
+
   #download(capability: Capability): Download {
     const validators = this.#validators(capability.address)
     const components = { ...this.#components, orders: this.#orders, miners: () => this.#miners() }
@@ -262,6 +337,13 @@ export class StorageClient {
       )
   }
 
+  /** As `#validators`; throws `TOO_FEW_PEERS`, saying when there may be one, when nobody has a permit. */
+  #permittedValidators(seed: Uint8Array): KnownPeer[] {
+    const { view } = this.#components
+    if (view.validators().length === 0) throw noValidator(view, this.#init.epochs)
+    return this.#validators(seed)
+  }
+
   /** Validators with an address, by rendezvous with `seed`: everybody asks in the same order. */
   #validators(seed: Uint8Array): KnownPeer[] {
     const ranked = this.#components.view
@@ -278,7 +360,7 @@ export class StorageClient {
     options: AbortOptions,
     preferred?: Uint8Array,
   ): Promise<KnownPeer> {
-    const validators = this.#validators(seed)
+    const validators = this.#permittedValidators(seed)
     const isPreferred = ({ hotkey }: KnownPeer) => preferred !== undefined && equals(hotkey, preferred)
     validators.sort((a, b) => Number(isPreferred(b)) - Number(isPreferred(a)))
     let failure: unknown
@@ -321,6 +403,25 @@ export class StorageClient {
     await Promise.all(Array.from({ length: PROBES_AT_ONCE }, worker))
     return reachable
   }
+}
+
+/** Says which of the two it is: nobody to wait for, or an epoch to wait for. */
+function noValidator(view: SubnetView, { tempo, blockMs }: StorageClientInit['epochs']): SubnetError {
+  const { block } = view
+  const members = view.members().length
+  if (members === 0) {
+    return new SubnetError(
+      'TOO_FEW_PEERS',
+      'nobody is registered on this subnet yet: start a validator and miners',
+    )
+  }
+  const epochBlock = nextEpochBlock(tempo, block)
+  const waitMs = (epochBlock - block) * blockMs
+  const staked = view.members().some(({ stakeRao }) => stakeRao > 0n)
+  const text = staked
+    ? `no validator has a permit yet: the chain gives permits at block ${epochBlock}, in about ${Math.ceil(waitMs / 1000)} s (now ${block})`
+    : `none of the ${members} registered nodes has stake, so none can be a validator: start one`
+  return new SubnetError('TOO_FEW_PEERS', text, { data: { block, epochBlock, retryAfterMs: waitMs } })
 }
 
 function requireKeyOf({ maskCommitment: committed }: Manifest, objectKey: Uint8Array): void {

@@ -13,6 +13,8 @@ import type { Shard } from '../../shard/shard.js'
 
 /** Bodies between their header and their sync, all clients together. More would be memory, not speed. */
 const IN_FLIGHT_BYTES_MAX = 128 * MIB
+/** Of these those of one client: what the credit of one connection lets it send. */
+export const CLIENT_IN_FLIGHT_BYTES_MAX = 32 * MIB
 /** When a client that was told BUSY should come back: a sync of what is in flight takes about that. */
 const RETRY_AFTER_MS = 500
 /** Orders remembered in memory; the oldest is read from its shard again when it returns. */
@@ -25,6 +27,8 @@ export interface OrderTerms {
   /** SS58 of the validator whose shard it is about. */
   readonly validator: string
   readonly maxBytes: number
+  /** Hex: the key of the client that may use it. */
+  readonly client: string
 }
 
 /** What is set aside until `settle`. Known by identity: to a later incarnation, one of an earlier means nothing. */
@@ -32,6 +36,7 @@ export interface Ticket {
   readonly validator: string
   /** Names the order it is taken from. */
   readonly orderKey: string
+  readonly client: string
   readonly sizeBytes: number
 }
 
@@ -88,6 +93,8 @@ interface KeeperState {
   readonly reservedBytes: Map<string, number>
   readonly orders: Map<string, OrderState>
   inFlightBytes: number
+  /** Only clients that have some. */
+  readonly clientInFlightBytes: Map<string, number>
 }
 
 export function keeper(shards: PlannedShards): Behavior<KeeperMessage> {
@@ -97,6 +104,7 @@ export function keeper(shards: PlannedShards): Behavior<KeeperMessage> {
       reservedBytes: new Map(),
       orders: new Map(),
       inFlightBytes: 0,
+      clientInFlightBytes: new Map(),
     }),
     receive(state, message, context) {
       switch (message.type) {
@@ -193,20 +201,23 @@ function reserve(
   order: OrderState,
   message: Extract<KeeperMessage, { type: 'reserve' }>,
 ): void {
-  const { validator } = message.order
+  const { validator, client } = message.order
   const { sizeBytes } = message
-  if (state.inFlightBytes + sizeBytes > IN_FLIGHT_BYTES_MAX) {
-    throw new SubnetError('BUSY', 'too many bytes in flight', { data: { retryAfterMs: RETRY_AFTER_MS } })
-  }
+  const clientBytes = (state.clientInFlightBytes.get(client) ?? 0) + sizeBytes
+  if (clientBytes > CLIENT_IN_FLIGHT_BYTES_MAX)
+    throw busy(`more than ${formatBytes(CLIENT_IN_FLIGHT_BYTES_MAX)} of this client are in flight`)
+  if (state.inFlightBytes + sizeBytes > IN_FLIGHT_BYTES_MAX)
+    throw busy(`more than ${formatBytes(IN_FLIGHT_BYTES_MAX)} of all clients are in flight`)
   const { freeBytes } = roomOf(state, shards, validator)
   if (freeBytes < sizeBytes) {
     throw new SubnetError('NO_SPACE', `${formatBytes(freeBytes)} left in the shard of ${validator}`)
   }
   order.usedBytes = take(order, message.order, sizeBytes)
-  const ticket: Ticket = { validator, orderKey: orderKey(message.order), sizeBytes }
+  const ticket: Ticket = { validator, orderKey: orderKey(message.order), client, sizeBytes }
   state.reservations.add(ticket)
   state.reservedBytes.set(validator, (state.reservedBytes.get(validator) ?? 0) + sizeBytes)
   state.inFlightBytes += sizeBytes
+  state.clientInFlightBytes.set(client, clientBytes)
   message.reply.answer(ticket)
 }
 
@@ -222,9 +233,12 @@ function take(order: OrderState, terms: OrderTerms, sizeBytes: number): number {
 /** A ticket of an earlier incarnation is unknown and needs nothing: its bytes are counted by the shard. */
 function settle(state: KeeperState, ticket: Ticket, usedBytes: number): void {
   if (!state.reservations.delete(ticket)) return
-  const { validator, orderKey, sizeBytes } = ticket
+  const { validator, orderKey, client, sizeBytes } = ticket
   state.reservedBytes.set(validator, (state.reservedBytes.get(validator) ?? 0) - sizeBytes)
   state.inFlightBytes -= sizeBytes
+  const clientBytes = (state.clientInFlightBytes.get(client) ?? 0) - sizeBytes
+  if (clientBytes > 0) state.clientInFlightBytes.set(client, clientBytes)
+  else state.clientInFlightBytes.delete(client)
   const order = state.orders.get(orderKey)
   if (order?.usedBytes !== undefined) order.usedBytes -= sizeBytes - usedBytes
 }
@@ -255,4 +269,8 @@ function forgetOldest(state: KeeperState): void {
 
 function noShard(validator: string): SubnetError {
   return new SubnetError('NO_SPACE', `there is no shard for ${validator} in the partition plan`)
+}
+
+function busy(text: string): SubnetError {
+  return new SubnetError('BUSY', text, { data: { retryAfterMs: RETRY_AFTER_MS } })
 }

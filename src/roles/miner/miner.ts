@@ -64,6 +64,16 @@ export interface MinerInit {
   readonly sweepIntervalMs: number
   /** What is given without an order; `ALLOWANCE` by default. */
   readonly allowance?: AllowanceInit | undefined
+  /** Blocks that chunks are kept after their owner released them. */
+  readonly trashBlocks: number
+}
+
+/** What a miner holds for one validator. */
+export interface HeldShard {
+  /** SS58. */
+  readonly validator: string
+  readonly chunks: number
+  readonly heldBytes: number
 }
 
 export class Miner implements Startable {
@@ -93,7 +103,7 @@ export class Miner implements Startable {
     const shared = { keeper: this.#keeper, shards: this.#store, signer, logger }
     const storing = new StoreService(
       { ...shared, head: view, onCounted: (lease) => this.#advertiser?.send({ type: 'counted', lease }) },
-      domain,
+      { domain, trashBlocks: init.trashBlocks },
     )
     const reading = new RetrieveService({ ...shared, allowance: new Allowance(clock, init.allowance) })
     serveStore({ ...components, handler: storing }, own)
@@ -150,6 +160,14 @@ export class Miner implements Startable {
     this.#unsubscribe?.()
     this.#unsubscribe = undefined
     await this.#store.stop()
+  }
+
+  /** The budget, and every shard with what is in it. */
+  held(): { readonly budgetBytes: number; readonly shards: readonly HeldShard[] } {
+    const shards = [...this.#store.usage()].map(([validator, { chunks, bytes }]) => {
+      return { validator, chunks, heldBytes: bytes }
+    })
+    return { budgetBytes: this.#store.plan()?.budgetBytes ?? 0, shards }
   }
 
   #replanIfValidatorsChanged(): void {

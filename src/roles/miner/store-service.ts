@@ -6,17 +6,27 @@ import { toString as bytesToText, equals } from 'uint8arrays'
 import { decodeMessage, encodeMessage } from '../../../protocols/common/schema.js'
 import type { WireDomain } from '../../../protocols/common/signed.js'
 import { sameKey } from '../../../protocols/common/signed.js'
-import type { Lease, SignedLease } from '../../../protocols/lease/lease.js'
+import type { KeptLease, Lease, SignedLease } from '../../../protocols/lease/lease.js'
 import { checkLeaseCounted, keptLeaseSchema, signLease } from '../../../protocols/lease/lease.js'
-import type { LeaseHandler } from '../../../protocols/lease/server.js'
+import type { LeaseHandler, Renewal } from '../../../protocols/lease/server.js'
 import type { Order } from '../../../protocols/order/order.js'
 import type { LeaseRequest, Reservation, StoreHandler } from '../../../protocols/store/server.js'
 import type { Ref } from '../../actor/behavior.js'
 import { SubnetError } from '../../base/errors.js'
+import { Semaphore } from '../../base/semaphore.js'
 import type { Signer } from '../../crypto/keys.js'
 import { toSs58 } from '../../crypto/keys.js'
 import type { Shard } from '../../shard/shard.js'
 import type { KeeperMessage, OrderTerms, ShardSource } from './keeper.js'
+
+/** Changes of leases that wait for a release to end; the next is refused with `BUSY`. */
+const CHANGES_WAITING_MAX = 1_024
+
+export interface StoreServiceInit {
+  readonly domain: WireDomain
+  /** Blocks that the chunks of a released lease are kept: what was released by mistake is not gone at once. */
+  readonly trashBlocks: number
+}
 
 export interface StoreServiceComponents {
   readonly keeper: Ref<KeeperMessage>
@@ -31,10 +41,14 @@ export interface StoreServiceComponents {
 export class StoreService implements StoreHandler, LeaseHandler {
   readonly #components: StoreServiceComponents
   readonly #domain: WireDomain
+  readonly #trashBlocks: number
+  /** A release looks at all leases before it lowers an expiry: no lease may begin to cover a chunk in between. */
+  readonly #change = new Semaphore({ permitsMax: 1, waitersMax: CHANGES_WAITING_MAX })
 
-  constructor(components: StoreServiceComponents, domain: WireDomain) {
+  constructor(components: StoreServiceComponents, init: StoreServiceInit) {
     this.#components = components
-    this.#domain = domain
+    this.#domain = init.domain
+    this.#trashBlocks = init.trashBlocks
   }
 
   async reserve(order: Order, sizeBytes: number): Promise<Reservation> {
@@ -115,16 +129,47 @@ export class StoreService implements StoreHandler, LeaseHandler {
 
   async confirm(validator: Uint8Array, object: Uint8Array, validatorSignature: Uint8Array): Promise<void> {
     const shard = this.#shard(validator)
-    const bytes = await shard.lease(object)
-    if (bytes === undefined) throw new SubnetError('NOT_FOUND', 'no lease for this object')
-    const kept = decodeMessage(keptLeaseSchema, bytes, 'kept lease')
-    if (!sameKey(kept.lease.validator, validator))
-      throw new SubnetError('REFUSED', 'the lease is of another validator')
+    const kept = await this.#kept(shard, validator, object)
     checkLeaseCounted(kept.lease, validatorSignature, this.#domain)
     if (kept.validatorSignature === undefined) {
       await this.#keepLease(shard, { ...kept, validatorSignature })
       this.#components.onCounted(kept.lease)
     }
+  }
+
+  async renew(validator: Uint8Array, renewal: Renewal): Promise<Uint8Array> {
+    const { object, endBlock, validatorSignature } = renewal
+    const shard = this.#shard(validator)
+    const kept = await this.#kept(shard, validator, object)
+    if (endBlock < kept.lease.endBlock)
+      throw new SubnetError('INVALID', `renew: the lease goes on until block ${kept.lease.endBlock} already`)
+    const signed = signLease(this.#components.signer, this.#domain, { ...kept.lease, endBlock })
+    checkLeaseCounted(signed.lease, validatorSignature, this.#domain)
+    await this.#keepLease(shard, { ...signed, validatorSignature })
+    return signed.minerSignature
+  }
+
+  async release(validator: Uint8Array, object: Uint8Array): Promise<void> {
+    const shard = this.#shard(validator)
+    const { lease } = await this.#kept(shard, validator, object)
+    const expiresBlock = this.#components.head.block + this.#trashBlocks
+    await this.#change.run(async () => {
+      const own = await onlyIn(
+        shard,
+        object,
+        lease.entries.map(([digest]) => digest),
+      )
+      await shard.endLease(object, own, expiresBlock)
+    })
+  }
+
+  async #kept(shard: Shard, validator: Uint8Array, object: Uint8Array): Promise<KeptLease> {
+    const bytes = await shard.lease(object)
+    if (bytes === undefined) throw new SubnetError('NOT_FOUND', 'no lease for this object')
+    const kept = decodeMessage(keptLeaseSchema, bytes, 'kept lease')
+    if (!sameKey(kept.lease.validator, validator))
+      throw new SubnetError('REFUSED', 'the lease is of another validator')
+    return kept
   }
 
   /** A lease that counts and goes on. Anybody with an order may ask for another one: it must not take its place. */
@@ -141,12 +186,8 @@ export class StoreService implements StoreHandler, LeaseHandler {
     kept: SignedLease & { readonly validatorSignature?: Uint8Array },
   ): Promise<void> {
     const { object, endBlock, entries } = kept.lease
-    await shard.putLease({
-      object,
-      bytes: encodeMessage(kept),
-      endBlock,
-      digests: entries.map(([digest]) => digest),
-    })
+    const digests = entries.map(([digest]) => digest)
+    await this.#change.run(() => shard.putLease({ object, bytes: encodeMessage(kept), endBlock, digests }))
   }
 
   #shard(validator: Uint8Array): Shard {
@@ -158,10 +199,29 @@ export class StoreService implements StoreHandler, LeaseHandler {
   }
 }
 
+/**
+ * Those of the digests that no other object's lease names. A client may lease chunks that another one stored: a release
+ * must not take them from it. Reads every lease of the shard, so a release costs as much as there are.
+ */
+async function onlyIn(
+  shard: Shard,
+  object: Uint8Array,
+  digests: readonly Uint8Array[],
+): Promise<Uint8Array[]> {
+  const own = new Map(digests.map((digest) => [bytesToText(digest, 'hex'), digest]))
+  for await (const bytes of shard.leases()) {
+    const { lease } = decodeMessage(keptLeaseSchema, bytes, 'kept lease')
+    if (equals(lease.object, object)) continue
+    for (const [digest] of lease.entries) own.delete(bytesToText(digest, 'hex'))
+  }
+  return [...own.values()]
+}
+
 export function orderTerms(order: Order): OrderTerms {
   return {
     serial: bytesToText(order.serial, 'hex'),
     validator: toSs58(order.validator),
     maxBytes: order.maxBytes,
+    client: bytesToText(order.client, 'hex'),
   }
 }

@@ -19,6 +19,8 @@ export const objectRowSchema = z.strictObject({
   profile: profileField,
   /** Key of the client that put it. */
   client: publicKeyField,
+  /** Key that signed the manifest: whoever has it may renew and release the object. */
+  owner: publicKeyField,
   /** With it the committee repairs without the owner; absent for objects that are not masked. */
   maskRoot: fixedBytes(MASK_ROOT_BYTES).optional(),
   /** Digest of every manifest node, root first. */

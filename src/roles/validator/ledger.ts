@@ -6,7 +6,7 @@
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Level } from 'level'
-import { decodeMessage, encodeMessage } from '../../../protocols/common/schema.js'
+import { blockField, decodeMessage, encodeMessage } from '../../../protocols/common/schema.js'
 import { sameKey } from '../../../protocols/common/signed.js'
 import type { KeptLease } from '../../../protocols/lease/lease.js'
 import { keptLeaseSchema } from '../../../protocols/lease/lease.js'
@@ -36,6 +36,8 @@ const DATABASE_OPTIONS = {
 } as const
 
 const UNCONFIRMED = Buffer.from('unconfirmed/')
+const RENEWAL = Buffer.from('renewal/')
+const RELEASE = Buffer.from('release/')
 const LEASE = Buffer.from('lease/')
 
 /** A placed object with its leases, ready to be counted. */
@@ -102,6 +104,9 @@ export class Ledger implements Startable {
           [
             { type: 'put', key: leaseKey(kept.lease.object), value: encodeMessage(kept) },
             { type: 'put', key: unconfirmedKey(kept.lease.object), value: new Uint8Array(0) },
+            // What was wanted of an earlier lease is not wanted of this one.
+            { type: 'del', key: renewalKey(kept.lease.object) },
+            { type: 'del', key: releaseKey(kept.lease.object) },
           ],
           { sync: true },
         )
@@ -162,6 +167,80 @@ export class Ledger implements Startable {
     await database.del(unconfirmedKey(object))
   }
 
+  /** Raises the end of the object; each of its miners is to be told. Durable when it resolves. */
+  async renew(object: Uint8Array, row: ObjectRow, endBlock: number): Promise<void> {
+    await this.#tell(row, { type: 'put', key: renewalKey(object), value: encodeMessage(endBlock) })
+    await this.#db.put(objectKey(object), encodeMessage({ ...row, endBlock }), { sync: true })
+  }
+
+  /** Forgets the object; each of its miners is to be told. Durable when it resolves. */
+  async release(object: Uint8Array, row: ObjectRow): Promise<void> {
+    // The row last: as long as it is there the owner can ask again.
+    await this.#tell(row, { type: 'put', key: releaseKey(object), value: new Uint8Array(0) })
+    await this.#db.clear({ gte: segmentKey(object, 0), lt: segmentKey(object, row.segments) })
+    await this.#db.del(objectKey(object), { sync: true })
+  }
+
+  /** Leases that the miner has not signed with their later end, and that end. */
+  async renewals(miner: string): Promise<{ readonly kept: KeptLease; readonly endBlock: number }[]> {
+    const database = await this.#miner(miner)
+    const renewals: { readonly kept: KeptLease; readonly endBlock: number }[] = []
+    for await (const [key, value] of database.iterator({ gte: RENEWAL, lt: after(RENEWAL) })) {
+      const bytes = await database.get(leaseKey(key.subarray(RENEWAL.length)))
+      if (bytes === undefined) continue
+      const kept = decodeMessage(keptLeaseSchema, bytes, 'ledger lease')
+      const endBlock = decodeMessage(blockField, value, 'ledger renewal')
+      if (await this.#counts(kept)) renewals.push({ kept, endBlock })
+    }
+    return renewals
+  }
+
+  /** The miner signed the longer lease, or (`undefined`) never will. A renewal asked for meanwhile still waits. */
+  async renewed(miner: string, object: Uint8Array, endBlock: number, kept?: KeptLease): Promise<void> {
+    const database = await this.#miner(miner)
+    const waiting = await database.get(renewalKey(object))
+    const done = waiting !== undefined && decodeMessage(blockField, waiting, 'ledger renewal') === endBlock
+    await database.batch(
+      [
+        ...(kept === undefined
+          ? []
+          : [{ type: 'put' as const, key: leaseKey(object), value: encodeMessage(kept) }]),
+        ...(done ? [{ type: 'del' as const, key: renewalKey(object) }] : []),
+      ],
+      { sync: true },
+    )
+  }
+
+  /** Objects whose release the miner has not acknowledged. */
+  async releases(miner: string): Promise<Uint8Array[]> {
+    const database = await this.#miner(miner)
+    const keys = await database.keys({ gte: RELEASE, lt: after(RELEASE) }).all()
+    return keys.map((key) => Uint8Array.from(key.subarray(RELEASE.length)))
+  }
+
+  /** With it goes the lease. */
+  async released(miner: string, object: Uint8Array): Promise<void> {
+    const database = await this.#miner(miner)
+    // Recorded again meanwhile, it is another lease.
+    if ((await database.get(releaseKey(object))) === undefined) return
+    await database.batch(
+      [releaseKey, renewalKey, unconfirmedKey, leaseKey].map((keyOf) => ({
+        type: 'del',
+        key: keyOf(object),
+      })),
+      { sync: true },
+    )
+  }
+
+  async #tell(row: ObjectRow, operation: { type: 'put'; key: Uint8Array; value: Uint8Array }): Promise<void> {
+    await Promise.all(
+      row.miners.map(async (miner) => {
+        const database = await this.#miner(toSs58(miner))
+        await database.batch([operation], { sync: true })
+      }),
+    )
+  }
+
   /** Not without its object's row, which is written last, nor once the object was recorded again without this miner. */
   async #counts({ lease }: KeptLease): Promise<boolean> {
     const row = await this.object(lease.object)
@@ -204,6 +283,14 @@ function leaseKey(object: Uint8Array): Uint8Array {
 
 function unconfirmedKey(object: Uint8Array): Uint8Array {
   return Buffer.concat([UNCONFIRMED, object])
+}
+
+function renewalKey(object: Uint8Array): Uint8Array {
+  return Buffer.concat([RENEWAL, object])
+}
+
+function releaseKey(object: Uint8Array): Uint8Array {
+  return Buffer.concat([RELEASE, object])
 }
 
 /** The first key after all that begin with `prefix`. */

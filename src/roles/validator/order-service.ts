@@ -1,4 +1,5 @@
 /** What a validator does with place, commit and locate: offers miners, counts what they hold, tells who holds what. */
+import { toString as bytesToText } from 'uint8arrays'
 import { encodeMessage } from '../../../protocols/common/schema.js'
 import { sameKey, type WireDomain } from '../../../protocols/common/signed.js'
 import { countersignLease, type KeptLease } from '../../../protocols/lease/lease.js'
@@ -13,9 +14,11 @@ import type {
 import { signOrder } from '../../../protocols/order/order.js'
 import type { CommitRequest, OrderHandler } from '../../../protocols/order/server.js'
 import type { Ref } from '../../actor/behavior.js'
+import type { Clock } from '../../base/clock.js'
 import { SubnetError } from '../../base/errors.js'
 import type { Logger } from '../../base/log.js'
 import type { Random } from '../../base/random.js'
+import { describeRate, type Rate, RateLimit } from '../../base/rate-limit.js'
 import type { SubnetView } from '../../chain/subnet-view.js'
 import { sha256 } from '../../crypto/hash.js'
 import { type Signer, toSs58 } from '../../crypto/keys.js'
@@ -30,10 +33,15 @@ import { offerMiners } from './place.js'
 
 /** Blocks an order may be used for: two hours on the real chain, half an hour on a devchain of 1 s blocks. */
 const ORDER_LIFE_BLOCKS = 1_800
+/** Placements for one client: each signs an order for every miner of the subnet. */
+const PLACES: Rate = { perSecond: 10, burst: 100 }
+/** Clients whose placements are counted. */
+const PLACING_CLIENTS_MAX = 4_096
 /** Bytes a get order permits beyond twice what the miner holds of the object. */
 const GET_SLACK_BYTES = 8 * CHUNK_SIZE
 
 export interface OrderServiceComponents {
+  readonly clock: Clock
   readonly ledger: Ledger
   readonly watch: Ref<MinerWatchMessage>
   readonly view: SubnetView
@@ -45,10 +53,12 @@ export interface OrderServiceComponents {
 export class OrderService implements OrderHandler {
   readonly #components: OrderServiceComponents
   readonly #domain: WireDomain
+  readonly #places: RateLimit
 
   constructor(components: OrderServiceComponents, domain: WireDomain) {
     this.#components = components
     this.#domain = domain
+    this.#places = new RateLimit(components.clock, { ...PLACES, keysMax: PLACING_CLIENTS_MAX })
   }
 
   async remember(nonce: Uint8Array, expiresBlock: number): Promise<void> {
@@ -58,6 +68,11 @@ export class OrderService implements OrderHandler {
 
   async place(client: Uint8Array, body: PlaceBody): Promise<Omit<Placed, 'type'>> {
     const { watch, view } = this.#components
+    const retryAfterMs = this.#places.take(bytesToText(client, 'hex'))
+    if (retryAfterMs > 0) {
+      const text = `place: too many requests of this client; the limit is ${describeRate(PLACES)}`
+      throw new SubnetError('BUSY', text, { data: { retryAfterMs } })
+    }
     const { block } = view
     // Of all members, as at the commit: miners that do not answer now may still join two operators into one.
     const groups = operatorGroups(view.members())
@@ -94,6 +109,7 @@ export class OrderService implements OrderHandler {
     const row: ObjectRow = {
       profile,
       client,
+      owner: checked.manifest.signer,
       ...(maskRoot === undefined ? {} : { maskRoot }),
       nodes: [...checked.nodes],
       nodeHolders: checked.nodeHolders,

@@ -7,7 +7,6 @@ import type { WireDomain } from '../../../protocols/common/signed.js'
 import type { Authority } from '../../../protocols/hello/attestation.js'
 import type { PeerComponents } from '../../../protocols/hello/exchange.js'
 import type { KnownPeer } from '../../../protocols/hello/sessions.js'
-import { confirmLease } from '../../../protocols/lease/client.js'
 import { serveOrders } from '../../../protocols/order/server.js'
 import type { Ref } from '../../actor/behavior.js'
 import type { ActorSystem } from '../../actor/system.js'
@@ -18,13 +17,15 @@ import type { Logger } from '../../base/log.js'
 import type { Random } from '../../base/random.js'
 import type { Chain } from '../../chain/chain.js'
 import type { SubnetView } from '../../chain/subnet-view.js'
-import { type Signer, toSs58 } from '../../crypto/keys.js'
+import type { Signer } from '../../crypto/keys.js'
 import { Auditor, type AuditReport } from './auditor.js'
+import { HandOver } from './hand-over.js'
 import { Ledger } from './ledger.js'
 import { type MinerWatchMessage, minerWatch, type WatchedMiner } from './miner-watch.js'
 import { OrderService } from './order-service.js'
+import { OwnerService } from './owner-service.js'
 
-/** Time for one visit to a miner: its capacity, and the countersignatures that wait for it. */
+/** Time for one visit to a miner: its capacity, and what waits for it. */
 const VISIT_TIMEOUT_MS = 15_000
 
 export interface ValidatorComponents extends PeerComponents {
@@ -49,6 +50,7 @@ export class Validator implements Startable {
   readonly #components: ValidatorComponents
   readonly #ledger: Ledger
   readonly #auditor: Auditor
+  readonly #handOver: HandOver
   readonly #watch: Ref<MinerWatchMessage>
   #forgottenBlock = 0
   #unsubscribe: (() => void) | undefined
@@ -58,6 +60,7 @@ export class Validator implements Startable {
     this.#components = components
     this.#ledger = new Ledger(init.path)
     this.#auditor = new Auditor({ ...components, ledger: this.#ledger }, init.domain)
+    this.#handOver = new HandOver({ ...components, ledger: this.#ledger }, init.domain)
     this.#watch = actors.spawn({
       id: 'miners',
       behavior: minerWatch(
@@ -70,7 +73,8 @@ export class Validator implements Startable {
     })
     const handler = new OrderService({ ...components, ledger: this.#ledger, watch: this.#watch }, init.domain)
     const own = { domain: init.domain, validator: signer.publicKey }
-    serveOrders({ ...components, authority, handler }, own)
+    const owners = new OwnerService({ ...components, ledger: this.#ledger, watch: this.#watch })
+    serveOrders({ ...components, authority, handler, owners }, own)
   }
 
   async start(options: AbortOptions = {}): Promise<void> {
@@ -121,30 +125,13 @@ export class Validator implements Startable {
     using scope = deadline(clock, VISIT_TIMEOUT_MS, `visit to ${miner.peerId}`, signal)
     const capacity = await askCapacity(this.#components, miner, scope)
     try {
-      await this.#handOver(miner, scope)
+      await this.#handOver.give(miner, scope)
     } catch (error) {
       signal.throwIfAborted()
       if (!isSubnetError(error)) throw error
       // It answered, so it lives, and may be offered; the next visit hands over the rest.
-      logger.debug({ err: error, peer: miner.peerId }, 'countersignatures still wait for a miner')
+      logger.debug({ err: error, peer: miner.peerId }, 'something still waits for a miner')
     }
     return capacity
-  }
-
-  /** Gives a miner the countersignatures that wait for it. */
-  async #handOver(miner: KnownPeer, options: AbortOptions): Promise<void> {
-    const hotkey = toSs58(miner.hotkey)
-    for (const { lease, validatorSignature } of await this.#ledger.unconfirmed(hotkey)) {
-      if (validatorSignature === undefined) continue
-      const { object } = lease
-      try {
-        await confirmLease(this.#components, miner, { object, validatorSignature }, options)
-      } catch (error) {
-        if (!isSubnetError(error, 'NOT_FOUND') && !isSubnetError(error, 'BAD_SIGNATURE')) throw error
-        // It signed the lease and has none, or another one: audits will show what it holds; asking again would not.
-        this.#components.logger.warn({ miner: hotkey }, 'a miner does not know a lease it signed')
-      }
-      await this.#ledger.confirmed(hotkey, object)
-    }
   }
 }

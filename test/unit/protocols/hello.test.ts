@@ -2,7 +2,8 @@ import assert from 'node:assert/strict'
 import { FrameStream } from '../../../protocols/common/frames.js'
 import type { ProtocolSpec } from '../../../protocols/common/protocol.js'
 import { protocolId } from '../../../protocols/common/protocol.js'
-import { WIRE_STATUS } from '../../../protocols/common/status.js'
+import { decodeMessage } from '../../../protocols/common/schema.js'
+import { type Failure, failureSchema, WIRE_STATUS } from '../../../protocols/common/status.js'
 import { makeAttestation } from '../../../protocols/hello/attestation.js'
 import {
   ATTESTATION_AHEAD_BLOCKS_MAX,
@@ -40,6 +41,7 @@ const ECHO: ProtocolSpec = {
   headerBytesMax: 1024,
   stallTimeoutMs: 5_000,
   streamsMax: 8,
+  opens: { perSecond: 10, burst: 30 },
 }
 const ECHO_ID = protocolId(ECHO, TEST_DOMAIN.netuid)
 
@@ -383,5 +385,51 @@ describe('sessions', () => {
     })
     await echo(near, far).catch(() => undefined)
     assert.equal(far.logger.alarms.length, 1)
+  })
+})
+
+describe('streams of a greeted peer', () => {
+  before(cryptoReady)
+
+  /** What one stream brings: the echo, or the failure. */
+  async function ask(from: TestPeer, to: TestPeer): Promise<Uint8Array | Failure> {
+    const frames = await from.openRaw(to, ECHO)
+    await frames.duplex.write(Uint8Array.of(0, 0, 0, 1))
+    const answer = await frames.duplex.read()
+    assert.ok(answer)
+    return answer.length === 4 ? answer : decodeMessage(failureSchema, answer.subarray(4), 'failure')
+  }
+
+  it('are refused as BUSY beyond the rate, naming the limit and when to come back, until then', async () => {
+    const { near, far, clock } = sessionsPair(CLIENT, MINER)
+    serveEcho(far)
+    for (let stream = 0; stream < ECHO.opens.burst; stream += 1) {
+      assert.ok((await ask(near, far)) instanceof Uint8Array)
+    }
+    assert.deepEqual(await ask(near, far), {
+      type: 'failure',
+      status: WIRE_STATUS.BUSY,
+      reason: `${ECHO_ID}: too many streams from this peer; the limit is 10 a second, 30 at once`,
+      retryAfterMs: 100,
+    })
+    await clock.advance(99)
+    assert.ok(!((await ask(near, far)) instanceof Uint8Array), 'a millisecond early')
+    await clock.advance(1)
+    assert.ok((await ask(near, far)) instanceof Uint8Array)
+    assert.equal(far.logger.alarms.length, 0)
+  })
+
+  it('count together for one key at several peers, and apart for different ones', async () => {
+    const peers = new TestPeers()
+    const far = peers.peer(MINER)
+    serveEcho(far)
+    const [one, other] = [
+      peers.peer({ role: 'client', name: 'one' }),
+      peers.peer({ role: 'client', name: 'other' }),
+    ]
+    for (let stream = 0; stream < ECHO.opens.burst; stream += 1) await ask(one, far)
+    assert.ok((await ask(other, far)) instanceof Uint8Array, 'another key is not disturbed')
+    const twin = peers.peer({ role: 'client', name: 'one', peer: 'twin' })
+    assert.match(((await ask(twin, far)) as Failure).reason, /from this key/)
   })
 })

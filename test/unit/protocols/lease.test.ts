@@ -53,6 +53,9 @@ describe('a lease', () => {
   })
 })
 
+/** What these tests do not ask for. */
+const UNASKED = { renew: () => assert.fail(), release: () => assert.fail() }
+
 describe('lease: confirm', () => {
   before(cryptoReady)
 
@@ -60,6 +63,7 @@ describe('lease: confirm', () => {
     const { near, far, clock } = sessionsPair({ role: 'validator' }, { role: 'miner' })
     const calls: Uint8Array[][] = []
     const handler: LeaseHandler = {
+      ...UNASKED,
       confirm: async (...parts) => {
         calls.push(parts)
       },
@@ -82,6 +86,7 @@ describe('lease: confirm', () => {
       new Error('own'),
     ]
     const handler: LeaseHandler = {
+      ...UNASKED,
       confirm: async () => {
         throw failures.shift()
       },
@@ -95,7 +100,7 @@ describe('lease: confirm', () => {
   })
 
   it('is for validators only, and takes nothing malformed', async () => {
-    const handler: LeaseHandler = { confirm: () => assert.fail() }
+    const handler: LeaseHandler = { ...UNASKED, confirm: () => assert.fail() }
     const client = sessionsPair({ role: 'client' }, { role: 'miner' })
     serveLeases({ sessions: client.far.sessions, clock: client.clock, handler })
     const confirmation = { object, validatorSignature: new Uint8Array(64) }

@@ -19,6 +19,10 @@ import {
   ORDER_REQUEST_BYTES_MAX,
   type PlaceBody,
   type Placed,
+  type ReleaseBody,
+  type Released,
+  type RenewBody,
+  type Renewed,
 } from '../../../protocols/order/messages.js'
 import { checkOrder, type Order } from '../../../protocols/order/order.js'
 import {
@@ -26,6 +30,7 @@ import {
   COMMIT_TIMEOUT_MS,
   type CommitRequest,
   type OrderHandler,
+  type OwnerHandler,
   serveOrders,
 } from '../../../protocols/order/server.js'
 import { SubnetError } from '../../../src/base/errors.js'
@@ -42,7 +47,7 @@ import { hex } from '../../kit/vectors.js'
 const PLACE: PlaceBody = { profile: 'small', sizeBytes: 5, put: testId(16, 5), leaseBlocks: 10 }
 const LOCATE: LocateBody = { object: testId(32, 1), firstSegment: 0, segments: 4 }
 
-class RecordingHandler implements OrderHandler {
+class RecordingHandler implements OrderHandler, OwnerHandler {
   readonly calls: (readonly [method: string, client: string, body: unknown])[] = []
   readonly #seen = new Set<string>()
   failure: Error | undefined
@@ -82,11 +87,29 @@ class RecordingHandler implements OrderHandler {
     return { holders: [holder], nodes: [[0]], segments: [[[0], []]] }
   }
 
+  async ownerOf(object: Uint8Array): Promise<Uint8Array> {
+    if (hex(object) !== hex(LOCATE.object)) throw new SubnetError('NOT_FOUND', 'unknown')
+    return OWNER().publicKey
+  }
+
+  async renew(body: RenewBody): Promise<Omit<Renewed, 'type'>> {
+    this.#called('renew', new Uint8Array(0), body)
+    return { endBlock: 99, miners: 3 }
+  }
+
+  async release(body: ReleaseBody): Promise<Omit<Released, 'type'>> {
+    this.#called('release', new Uint8Array(0), body)
+    return { miners: 3 }
+  }
+
   #called(method: string, client: Uint8Array, body: unknown): void {
     this.calls.push([method, hex(client), body])
     if (this.failure !== undefined) throw this.failure
   }
 }
+
+/** Its key is the object's own, not the session's. */
+const OWNER = () => signerOf('client', 'owner')
 
 interface Fixture extends SessionsPair {
   readonly handler: RecordingHandler
@@ -98,7 +121,7 @@ function fixture(): Fixture {
   const { near, far } = pair
   const handler = new RecordingHandler(pair)
   serveOrders(
-    { ...far, sessions: far.sessions, handler },
+    { ...far, sessions: far.sessions, handler, owners: handler },
     { domain: TEST_DOMAIN, validator: far.signer.publicKey },
   )
   const parts = {
@@ -149,6 +172,37 @@ describe('order', () => {
     assert.deepEqual(body, { body: whole, nodes, leases })
   })
 
+  it("renews and releases for whoever has the key of the object, over any client's session", async () => {
+    const { far, client, handler } = fixture()
+    const { object } = LOCATE
+    assert.equal((await client.renew(far.known, OWNER(), { object, leaseBlocks: 7 })).endBlock, 99)
+    assert.equal((await client.release(far.known, OWNER(), { object })).miners, 3)
+    assert.deepEqual(handler.calls, [
+      ['renew', '', { object, leaseBlocks: 7 }],
+      ['release', '', { object }],
+    ])
+  })
+
+  it('neither renews nor releases without that key, nor an object it does not know', async () => {
+    const { far, near, client, handler } = fixture()
+    const { object } = LOCATE
+    const forger = signerOf('client', 'forger')
+    for (const signer of [forger, near.signer]) {
+      await assert.rejects(client.renew(far.known, signer, { object, leaseBlocks: 7 }), { code: 'REFUSED' })
+      await assert.rejects(client.release(far.known, signer, { object }), { code: 'REFUSED' })
+    }
+    const forged = {
+      scheme: 'ed25519',
+      publicKey: OWNER().publicKey,
+      sign: forger.sign.bind(forger),
+    } as const
+    await assert.rejects(client.release(far.known, forged, { object }), { code: 'BAD_SIGNATURE' })
+    await assert.rejects(client.release(far.known, OWNER(), { object: testId(32, 44) }), {
+      code: 'NOT_FOUND',
+    })
+    assert.deepEqual(handler.calls, [])
+  })
+
   it('tells the client why the handler refuses, and nothing of its own trouble', async () => {
     const { far, client, handler } = fixture()
     handler.failure = new SubnetError('TOO_FEW_PEERS', '12 operators are needed')
@@ -179,7 +233,7 @@ describe('order', () => {
     const handler = new RecordingHandler(pair)
     const { far, near, clock, authority } = pair
     serveOrders(
-      { sessions: far.sessions, clock, authority, handler },
+      { sessions: far.sessions, clock, authority, handler, owners: handler },
       { domain: TEST_DOMAIN, validator: far.signer.publicKey },
     )
     const random = seededRandom('client')

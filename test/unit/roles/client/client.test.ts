@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import type { Located } from '../../../../protocols/order/messages.js'
-import { type OrderHandler, serveOrders } from '../../../../protocols/order/server.js'
+import { type OrderHandler, type OwnerHandler, serveOrders } from '../../../../protocols/order/server.js'
 import type { ErrorCode } from '../../../../src/base/errors.js'
 import { isSubnetError, SubnetError } from '../../../../src/base/errors.js'
 import { seededRandom } from '../../../../src/base/random.js'
@@ -8,6 +8,7 @@ import { inlineCoding } from '../../../../src/coding/inline-coding.js'
 import { cryptoReady, ed25519Signer } from '../../../../src/crypto/keys.js'
 import { formatCapability } from '../../../../src/redundancy/capability.js'
 import { segmentSize } from '../../../../src/redundancy/layout.js'
+import { objectSigner } from '../../../../src/redundancy/manifest-builder.js'
 import { StorageClient } from '../../../../src/roles/client/client.js'
 import type { PutRecord } from '../../../../src/transfer/put-journal.js'
 import type { UploadReport } from '../../../../src/transfer/upload.js'
@@ -58,9 +59,17 @@ async function setUp({ object, validators = 1, miners = 4, nodes, chunkAt = (chu
         }
       },
     }
+    const owners: OwnerHandler = {
+      ownerOf: async () => {
+        if (object === undefined) throw new SubnetError('NOT_FOUND', 'unknown')
+        return objectSigner(object.objectKey).publicKey
+      },
+      renew: async ({ leaseBlocks }) => ({ endBlock: leaseBlocks + index, miners: 2 }),
+      release: async () => ({ miners: 2 }),
+    }
     const sessions = mesh.join({ peerId: peerOf(index).peerId, role: 'validator', key: key.signer.publicKey })
     serveOrders(
-      { sessions, clock, authority, handler },
+      { sessions, clock, authority, handler, owners },
       { domain: TEST_DOMAIN, validator: key.signer.publicKey },
     )
   }
@@ -79,7 +88,12 @@ async function setUp({ object, validators = 1, miners = 4, nodes, chunkAt = (chu
         coding: inlineCoding,
         findProviders: async function* () {},
       },
-      { domain: TEST_DOMAIN, defaultProfile: 'copies', defaultLeaseBlocks: 100 },
+      {
+        domain: TEST_DOMAIN,
+        epochs: { tempo: 20, blockMs: 1_000 },
+        defaultProfile: 'copies',
+        defaultLeaseBlocks: 100,
+      },
     )
   return { peers, subnet, neurons, client, placed }
 }
@@ -217,6 +231,24 @@ describe('StorageClient: validators', () => {
     )
   })
 
+  it('are not there before the first epoch: a put names the block and the time at which there may be one', async () => {
+    const { client, subnet, neurons } = await setUp({})
+    await subnet.set(
+      neurons.map((neuron) => ({ ...neuron, validatorPermit: false, stakeRao: 1n })),
+      33,
+    )
+    await assert.rejects(client().put([new Uint8Array(1)]), (error) => {
+      assert.ok(isSubnetError(error, 'TOO_FEW_PEERS'))
+      assert.match(error.message, /no validator has a permit yet.* at block 40, in about 7 s \(now 33\)/)
+      assert.deepEqual(error.data, { block: 33, epochBlock: 40, retryAfterMs: 7_000 })
+      return true
+    })
+    await subnet.set(neurons.map((neuron) => ({ ...neuron, validatorPermit: false })))
+    await assert.rejects(client().put([new Uint8Array(1)]), /none of the 1 registered nodes has stake/)
+    await subnet.set([])
+    await assert.rejects(client().put([new Uint8Array(1)]), /nobody is registered/)
+  })
+
   it('that do not answer are passed over; with none left the put says so', async () => {
     const { client, placed, peers } = await setUp({ validators: 2 })
     peers.mesh.set(peerOf(0).peerId, 'down')
@@ -320,5 +352,43 @@ describe('StorageClient: a put with a journal', () => {
     await assert.rejects(client().put([testId(16, 1)], { journal }), coded('NO_SPACE'))
     assert.deepEqual(placed, [0])
     assert.deepEqual(journal.record, recordAt(0))
+  })
+})
+
+describe('StorageClient: renew and release', () => {
+  before(cryptoReady)
+
+  it('asks every validator, for each may know the object, and gives the earliest end', async () => {
+    const object = testObject('copies', 1_000)
+    const { client, peers } = await setUp({ object, validators: 3 })
+    assert.deepEqual(await client().renew(capabilityOf(object), { leaseBlocks: 50 }), {
+      endBlock: 50,
+      miners: 6,
+    })
+    assert.deepEqual(
+      await client().renew(capabilityOf(object)),
+      { endBlock: 100, miners: 6 },
+      'its own default',
+    )
+    peers.mesh.set(peerOf(0).peerId, 'down')
+    assert.deepEqual(await client().release(capabilityOf(object)), { miners: 4 })
+  })
+
+  it('needs the key of the object', async () => {
+    const object = testObject('copies', 1_000)
+    const { client } = await setUp({ object })
+    const [bare = ''] = capabilityOf(object).split('#')
+    await assert.rejects(client().release(bare), coded('INVALID'))
+    const forged = formatCapability({ kind: 'read', address: object.address, objectKey: new Uint8Array(32) })
+    await assert.rejects(client().release(forged), coded('REFUSED'))
+    await assert.rejects(client().renew(forged), coded('REFUSED'))
+  })
+
+  it('says NOT_FOUND only when every validator was asked', async () => {
+    const capability = capabilityOf(testObject('copies', 1_000))
+    const { client, peers } = await setUp({ validators: 2 })
+    await assert.rejects(client().release(capability), coded('NOT_FOUND'))
+    peers.mesh.set(peerOf(0).peerId, 'down')
+    await assert.rejects(client().release(capability), coded('DISCONNECTED'))
   })
 })

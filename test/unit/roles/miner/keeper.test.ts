@@ -4,6 +4,7 @@ import { isSubnetError, SubnetError } from '../../../../src/base/errors.js'
 import { silentLogger } from '../../../../src/base/log.js'
 import { MIB } from '../../../../src/base/units.js'
 import {
+  CLIENT_IN_FLIGHT_BYTES_MAX,
   type KeeperMessage,
   keeper,
   type OrderTerms,
@@ -20,8 +21,13 @@ import { testChunk, testId } from '../../../kit/test-chunk.js'
 
 const IN_FLIGHT_BYTES_MAX = 128 * MIB
 
-function orderOf(seed: number, maxBytes = 2 ** 40, validator = 'alice'): OrderTerms {
-  return { serial: Buffer.from(testId(16, seed)).toString('hex'), validator, maxBytes }
+function orderOf(
+  seed: number,
+  maxBytes = 2 ** 40,
+  validator = 'alice',
+  client = `client ${seed}`,
+): OrderTerms {
+  return { serial: Buffer.from(testId(16, seed)).toString('hex'), validator, maxBytes, client }
 }
 
 class Bench {
@@ -152,7 +158,10 @@ describe('keeper: reservations', () => {
       { validator: 'alice', shareBytes: IN_FLIGHT_BYTES_MAX },
       { validator: 'bob', shareBytes: IN_FLIGHT_BYTES_MAX },
     )
-    const first = await bench.ticket(orderOf(1), IN_FLIGHT_BYTES_MAX - 10)
+    const whole = IN_FLIGHT_BYTES_MAX / CLIENT_IN_FLIGHT_BYTES_MAX
+    for (let seed = 10; seed < 9 + whole; seed += 1)
+      await bench.ticket(orderOf(seed), CLIENT_IN_FLIGHT_BYTES_MAX)
+    const first = await bench.ticket(orderOf(1), CLIENT_IN_FLIGHT_BYTES_MAX - 10)
     const bob = orderOf(2, 2 ** 40, 'bob')
     const busy = refusal(await bench.reserve(bob, 11))
     assert.equal(busy.code, 'BUSY')
@@ -160,6 +169,18 @@ describe('keeper: reservations', () => {
     await bench.ticket(bob, 10)
     bench.settle(first, 0)
     await bench.ticket(bob, 11)
+  })
+
+  it('says BUSY at the cap of one client, over all its orders, and leaves the others room', async () => {
+    const bench = await Bench.with(2 * IN_FLIGHT_BYTES_MAX)
+    const own = (seed: number) => orderOf(seed, 2 ** 40, 'alice', 'greedy')
+    const first = await bench.ticket(own(1), CLIENT_IN_FLIGHT_BYTES_MAX - 10)
+    const busy = refusal(await bench.reserve(own(2), 11))
+    assert.deepEqual([busy.code, busy.message], ['BUSY', 'more than 32.0 MiB of this client are in flight'])
+    await bench.ticket(own(2), 10)
+    await bench.ticket(orderOf(3), CLIENT_IN_FLIGHT_BYTES_MAX)
+    bench.settle(first, 0)
+    await bench.ticket(own(2), CLIENT_IN_FLIGHT_BYTES_MAX - 10)
   })
 
   it('gives everything back when nothing came', async () => {

@@ -45,6 +45,7 @@ async function startMiner(path: string, ...others: readonly TestNeuron[]) {
       capacityBytes: 100 * MIB,
       replanIntervalMs: 600_000,
       sweepIntervalMs: 60_000,
+      trashBlocks: 100,
     },
   )
   await miner.start()

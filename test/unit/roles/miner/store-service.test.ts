@@ -20,7 +20,7 @@ import { TEST_DOMAIN } from '../../../kit/test-subnet.js'
 const coded = (code: ErrorCode) => (error: unknown) => isSubnetError(error, code)
 
 const OBJECT = testId(32, 1)
-const TICKET = { validator: 'v', orderKey: 'k', sizeBytes: 1 }
+const TICKET = { validator: 'v', orderKey: 'k', client: 'c', sizeBytes: 1 }
 
 function setUp(shard: Shard = createMemoryShard()) {
   const [miner, validator, other] = [1, 2, 3].map((number) => testHotkey(number).signer) as [
@@ -34,7 +34,10 @@ function setUp(shard: Shard = createMemoryShard()) {
   const head = { block: 10 }
   const counted: Lease[] = []
   const onCounted = (lease: Lease) => counted.push(lease)
-  const service = new StoreService({ keeper, shards: partition, signer: miner, head, onCounted }, TEST_DOMAIN)
+  const service = new StoreService(
+    { keeper, shards: partition, signer: miner, head, onCounted },
+    { domain: TEST_DOMAIN, trashBlocks: 70 },
+  )
   const order: Order = signOrder(validator, TEST_DOMAIN, {
     verb: 'put',
     client: testId(32, 9),
@@ -91,6 +94,7 @@ describe('StoreService: bodies', () => {
         serial: Buffer.from(order.serial).toString('hex'),
         validator: testHotkey(2).address,
         maxBytes: 10_000,
+        client: Buffer.from(order.client).toString('hex'),
       },
       sizeBytes: 300,
     })
@@ -280,5 +284,74 @@ describe('StoreService: countersignatures', () => {
     partition.put(testHotkey(3).address, shard)
     const signature = countersignLease(other, TEST_DOMAIN, lease)
     await assert.rejects(service.confirm(other.publicKey, OBJECT, signature), coded('REFUSED'))
+  })
+})
+
+describe('StoreService: renewal and release', () => {
+  before(cryptoReady)
+
+  async function leased() {
+    const set = setUp()
+    await set.shard.start()
+    const chunks = [testChunk(1, 300), testChunk(2, 300)] as const
+    for (const chunk of chunks) await set.shard.put(chunk)
+    const { lease } = await set.service.lease(set.order, request(chunks.map(entryOf)))
+    const renewal = (endBlock: number, signer = set.validator) => ({
+      object: OBJECT,
+      endBlock,
+      validatorSignature: countersignLease(signer, TEST_DOMAIN, { ...lease, endBlock }),
+    })
+    const expiries = () =>
+      Promise.all(chunks.map(async ({ digest }) => (await set.shard.describe(digest))?.expiresBlock))
+    return { ...set, chunks, lease, renewal, expiries }
+  }
+
+  it('raises the end of the lease and of its chunks, signs it anew, and says the same when asked again', async () => {
+    const { service, validator, shard, lease, renewal, expiries } = await leased()
+    const minerSignature = await service.renew(validator.publicKey, renewal(800))
+    checkLeaseHeld({ lease: { ...lease, endBlock: 800 }, minerSignature }, TEST_DOMAIN)
+    assert.deepEqual(await expiries(), [800, 800])
+    const kept = decodeMessage(keptLeaseSchema, (await shard.lease(OBJECT)) ?? OBJECT, 'lease')
+    assert.deepEqual(kept.lease, { ...lease, endBlock: 800 })
+    assert.notEqual(kept.validatorSignature, undefined, 'it counts')
+    await service.renew(validator.publicKey, renewal(800))
+    await assert.rejects(service.renew(validator.publicKey, renewal(799)), coded('INVALID'))
+    assert.deepEqual(await expiries(), [800, 800])
+  })
+
+  it('renews nothing without the signature of the validator whose lease it is', async () => {
+    const { service, validator, other, renewal, expiries } = await leased()
+    await assert.rejects(service.renew(validator.publicKey, renewal(800, other)), coded('BAD_SIGNATURE'))
+    const shorter = { ...renewal(800), endBlock: 801 }
+    await assert.rejects(service.renew(validator.publicKey, shorter), coded('BAD_SIGNATURE'))
+    await assert.rejects(
+      service.renew(validator.publicKey, { ...renewal(800), object: testId(32, 7) }),
+      coded('NOT_FOUND'),
+    )
+    assert.deepEqual(await expiries(), [500, 500])
+  })
+
+  it('ends a released lease at once, and drops its chunks when the time of the trash is over', async () => {
+    const { service, validator, shard, expiries } = await leased()
+    await service.release(validator.publicKey, OBJECT)
+    assert.equal(await shard.lease(OBJECT), undefined)
+    assert.deepEqual(await expiries(), [80, 80])
+    assert.equal(await shard.expire(79, 10), 0)
+    assert.equal(await shard.expire(80, 10), 2)
+    await assert.rejects(service.release(validator.publicKey, OBJECT), coded('NOT_FOUND'))
+  })
+
+  it('does not take a chunk from another object whose lease names it too', async () => {
+    const { service, validator, order, chunks, expiries } = await leased()
+    await service.lease(order, request([entryOf(chunks[1])], { object: testId(32, 2), endBlock: 90 }))
+    await service.release(validator.publicKey, OBJECT)
+    assert.deepEqual(await expiries(), [80, 500])
+  })
+
+  it('does not release the lease of another validator', async () => {
+    const { service, other, partition, shard } = await leased()
+    partition.put(testHotkey(3).address, shard)
+    await assert.rejects(service.release(other.publicKey, OBJECT), coded('REFUSED'))
+    assert.ok(await shard.lease(OBJECT))
   })
 })

@@ -75,6 +75,7 @@ describe('Auditor', () => {
     const row = {
       profile: 'small' as const,
       client: testId(32, 8),
+      owner: testId(32, 7),
       nodes: [name],
       nodeHolders: [],
       segments: 0,

@@ -42,6 +42,7 @@ function entryOf(
     row: {
       profile: 'small',
       client: testId(32, 8),
+      owner: testId(32, 7),
       nodes: [object],
       nodeHolders: [miners.map((_, position) => position)],
       segments: segments.length,

@@ -15,6 +15,7 @@ import { Ledger } from '../../../../src/roles/validator/ledger.js'
 import type { MinerWatchMessage, WatchedMiner } from '../../../../src/roles/validator/miner-watch.js'
 import { OrderService } from '../../../../src/roles/validator/order-service.js'
 import { testHotkey } from '../../../kit/chain-keys.js'
+import { FakeClock } from '../../../kit/fake-clock.js'
 import { RecordingRef } from '../../../kit/recording-context.js'
 import { type TempDir, tempDir } from '../../../kit/temp-dir.js'
 import { testId } from '../../../kit/test-chunk.js'
@@ -46,6 +47,7 @@ describe('OrderService', () => {
   let subnet: TestSubnet
   let watch: Watch
   let service: OrderService
+  let clock: FakeClock
   let object: TestObject
 
   before(async () => {
@@ -66,8 +68,10 @@ describe('OrderService', () => {
           ? []
           : [{ member: { ...member, endpoint: member.endpoint }, capacity }]
       })
+    clock = new FakeClock()
     service = new OrderService(
       {
+        clock,
         ledger,
         watch,
         view: subnet.view,
@@ -134,6 +138,22 @@ describe('OrderService', () => {
       }
       const serials = new Set(candidates.map(({ order }) => Buffer.from(order.serial).toString('hex')))
       assert.equal(serials.size, MINERS)
+    })
+
+    it('refuses a client beyond its rate, naming the limit, and no other client', async () => {
+      for (let place = 0; place < 100; place += 1) await service.place(CLIENT, PLACE)
+      await assert.rejects(service.place(CLIENT, PLACE), (error) => {
+        assert.ok(isSubnetError(error, 'BUSY'))
+        assert.match(
+          error.message,
+          /place: too many requests of this client; the limit is 10 a second, 100 at once/,
+        )
+        assert.equal(error.data.retryAfterMs, 100)
+        return true
+      })
+      await service.place(testId(32, 51), PLACE)
+      await clock.advance(100)
+      await service.place(CLIENT, PLACE)
     })
 
     it('gives the same seed for the same put, whoever asks and whenever, another for another put', async () => {

@@ -2,8 +2,13 @@ import assert from 'node:assert/strict'
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { serveCapacity } from '../../../../protocols/capacity/server.js'
-import { checkLeaseCounted, type SignedLease } from '../../../../protocols/lease/lease.js'
-import { serveLeases } from '../../../../protocols/lease/server.js'
+import {
+  checkLeaseCounted,
+  type Lease,
+  type SignedLease,
+  signLease,
+} from '../../../../protocols/lease/lease.js'
+import { type Renewal, serveLeases } from '../../../../protocols/lease/server.js'
 import { OrderClient } from '../../../../protocols/order/client.js'
 import { ActorSystem } from '../../../../src/actor/system.js'
 import { SubnetError } from '../../../../src/base/errors.js'
@@ -11,6 +16,7 @@ import { silentLogger } from '../../../../src/base/log.js'
 import { seededRandom } from '../../../../src/base/random.js'
 import { GIB } from '../../../../src/base/units.js'
 import { cryptoReady, ed25519Signer } from '../../../../src/crypto/keys.js'
+import { objectSigner } from '../../../../src/redundancy/manifest-builder.js'
 import { maskRootOf } from '../../../../src/redundancy/mask.js'
 import { Validator } from '../../../../src/roles/validator/validator.js'
 import { testHotkey } from '../../../kit/chain-keys.js'
@@ -29,6 +35,11 @@ const VISIT_MS = 10_000
 class VisitedMiner {
   visits = 0
   readonly confirmed: Uint8Array[] = []
+  /** Ends it was asked for, and signed. */
+  readonly renewed: number[] = []
+  readonly released: Uint8Array[] = []
+  /** The lease it signed. */
+  lease: Lease | undefined
   refusal: Error | undefined
 }
 
@@ -46,8 +57,20 @@ async function start(path: string) {
       if (miner.refusal !== undefined) throw miner.refusal
       miner.confirmed.push(signature)
     }
+    const renew = async (_validator: Uint8Array, { endBlock, validatorSignature }: Renewal) => {
+      if (miner.refusal !== undefined) throw miner.refusal
+      assert.ok(miner.lease)
+      const lease = { ...miner.lease, endBlock }
+      checkLeaseCounted(lease, validatorSignature, TEST_DOMAIN)
+      miner.renewed.push(endBlock)
+      return signLease(testHotkey(number).signer, TEST_DOMAIN, lease).minerSignature
+    }
+    const release = async (_validator: Uint8Array, object: Uint8Array) => {
+      if (miner.refusal !== undefined) throw miner.refusal
+      miner.released.push(object)
+    }
     serveCapacity({ sessions, clock, handler: { capacity } })
-    serveLeases({ sessions, clock, handler: { confirm } })
+    serveLeases({ sessions, clock, handler: { confirm, renew, release } })
     return miner
   })
   const neurons = [0, 1, 2, 3].map((number) => ({ key: testHotkey(number) }))
@@ -93,7 +116,16 @@ async function start(path: string) {
       )
       const body = { object: object.address, profile: object.profile, maskRoot: maskRootOf(object.objectKey) }
       await orders.commit(peer, body, { nodes: object.nodes, leases })
+      for (const [number, miner] of miners.entries()) miner.lease = leases[number]?.lease
       return leases
+    },
+    renew: (leaseBlocks: number) => {
+      const { address: object, objectKey } = testObject('copies', 1_000)
+      return orders.renew(peer, objectSigner(objectKey), { object, leaseBlocks })
+    },
+    release: () => {
+      const { address: object, objectKey } = testObject('copies', 1_000)
+      return orders.release(peer, objectSigner(objectKey), { object })
     },
     live: async () => (await validator.miners()).length,
     [Symbol.asyncDispose]: async () => {
@@ -171,6 +203,71 @@ describe('Validator', () => {
       assert.deepEqual(first.confirmed, [])
     })
   }
+
+  it('brings a renewal to every miner, to one that is away when it is back, and only then counts on it', async () => {
+    await using directory = await tempDir()
+    await using node = await start(directory.path)
+    const [first, ...others] = node.miners
+    assert.ok(first)
+    await node.validator.start()
+    await node.commit()
+    await node.clock.advance(1)
+    await heard(
+      async () => node.miners.every(({ confirmed }) => confirmed.length === 1),
+      'all are told of their lease',
+    )
+    assert.deepEqual(
+      await node.renew(10),
+      { type: 'renewed', endBlock: 1_000, miners: MINERS },
+      'never shorter',
+    )
+    first.refusal = new SubnetError('BUSY', 'away')
+    assert.deepEqual(await node.renew(2_000), { type: 'renewed', endBlock: 2_007, miners: MINERS })
+    await heard(async () => others.every(({ renewed }) => renewed.join() === '2007'), 'the others sign')
+    assert.deepEqual(first.renewed, [])
+    first.refusal = undefined
+    await heard(async () => {
+      await node.clock.advance(VISIT_MS)
+      return first.renewed.join() === '2007'
+    }, 'it signs at a later visit')
+    const { visits } = first
+    await heard(async () => {
+      await node.clock.advance(VISIT_MS)
+      return first.visits > visits + 1
+    }, 'two more visits')
+    assert.deepEqual(
+      node.miners.map(({ renewed }) => renewed),
+      node.miners.map(() => [2_007]),
+      'once each',
+    )
+  })
+
+  it('forgets a released object at once, and tells every miner, one that is away when it is back', async () => {
+    await using directory = await tempDir()
+    await using node = await start(directory.path)
+    const [first, ...others] = node.miners
+    assert.ok(first)
+    await node.validator.start()
+    await node.commit()
+    first.refusal = new SubnetError('BUSY', 'away')
+    assert.deepEqual(await node.release(), { type: 'released', miners: MINERS })
+    await assert.rejects(node.release(), { code: 'NOT_FOUND' })
+    await assert.rejects(node.renew(5), { code: 'NOT_FOUND' })
+    assert.deepEqual(await node.validator.audit(), [], 'nothing of it is audited')
+    await node.clock.advance(1)
+    await heard(async () => others.every(({ released }) => released.length === 1), 'the others are told')
+    first.refusal = undefined
+    await heard(async () => {
+      await node.clock.advance(VISIT_MS)
+      return first.released.length === 1
+    }, 'it is told at a later visit')
+    await node.commit()
+    await heard(async () => {
+      await node.clock.advance(VISIT_MS)
+      return first.confirmed.length === 1
+    }, 'the same object, stored again, counts again')
+    assert.equal(first.released.length, 1)
+  })
 
   it('leaves nothing behind when its ledger does not open', async () => {
     await using directory = await tempDir()

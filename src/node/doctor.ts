@@ -1,0 +1,296 @@
+/**
+ * What keeps a node from working, before or while it runs: each precondition looked at on its own, with what to do. It
+ * registers nothing, makes nothing and changes nothing but a file that it writes and removes to see that the disk works.
+ */
+import { access, mkdtemp, open, rm, statfs } from 'node:fs/promises'
+import { createServer } from 'node:net'
+import { dirname, join } from 'node:path'
+import { deadline } from '../base/abort.js'
+import type { Clock } from '../base/clock.js'
+import { type ErrorCode, isSubnetError, toSubnetError } from '../base/errors.js'
+import type { Logger } from '../base/log.js'
+import type { Random } from '../base/random.js'
+import { formatBytes } from '../base/units.js'
+import type { Chain } from '../chain/chain.js'
+import { connectChain } from '../chain/endpoint.js'
+import { nextEpochBlock } from '../chain/epoch.js'
+import { loadHotkey, type WalletLocation } from '../chain/wallet.js'
+import { cryptoReady, toSs58 } from '../crypto/keys.js'
+import { dataLock, IN_USE } from '../shard/data-lock.js'
+import { DISK_RESERVE_BYTES } from '../shard/partition.js'
+import { DATA_LAYOUT, readDataStamp } from './data-stamp.js'
+import { ownWallet } from './node.js'
+
+export interface DoctorInit {
+  readonly role: 'miner' | 'validator'
+  /** Endpoint, or a started chain. */
+  readonly chain: string | Chain
+  readonly netuid: number
+  readonly dataPath: string
+  readonly wallet?: WalletLocation
+  /** Multiaddr. */
+  readonly listen: string
+  /** Miner: bytes it is to offer. */
+  readonly capacityBytes?: number
+}
+
+export interface DoctorComponents {
+  readonly clock: Clock
+  readonly random: Random
+  readonly logger: Logger
+}
+
+export type CheckName =
+  | 'directory'
+  | 'disk'
+  | 'port'
+  | 'chain'
+  | 'subnet'
+  | 'genesis'
+  | 'hotkey'
+  | 'registration'
+  | 'permit'
+  | 'blocks'
+  | 'clock'
+
+/** What one look showed. `skipped`: what it needs has failed itself, or does not concern this node. */
+export interface Finding {
+  readonly check: CheckName
+  readonly state: 'ok' | 'failed' | 'skipped'
+  /** What is so, for people. */
+  readonly text: string
+  /** What to do about it, and the code a node would fail with: of a failed one. */
+  readonly remedy?: string
+  readonly code?: ErrorCode
+}
+
+const CHAIN_TIMEOUT_MS = 5_000
+/** A chain that makes no block in so many times its block time stands still. */
+const BLOCKS_LATE_MAX = 3
+/** Wall clock against monotonic clock over a block or two: more is somebody setting the clock. */
+const CLOCK_STEP_MS_MAX = 500
+
+/** All findings, in the order in which to set things right. */
+export async function examine(components: DoctorComponents, init: DoctorInit): Promise<Finding[]> {
+  await cryptoReady()
+  const { inUse, finding: directory } = await checkDirectory(init)
+  const local = [directory, await checkDisk(init), await checkPort(init, inUse)]
+  return [...local, ...(await checkChain(components, init))]
+}
+
+async function checkDirectory({ dataPath, role }: DoctorInit): Promise<{ inUse: boolean; finding: Finding }> {
+  const check = 'directory'
+  try {
+    const stamp = await readDataStamp(dataPath)
+    const inUse = stamp !== undefined && (await isLocked(dataPath))
+    if (stamp !== undefined && (stamp.role !== role || stamp.layout !== DATA_LAYOUT)) {
+      const text = `${dataPath} is of a ${stamp.role} with data layout ${stamp.layout}, not ${role} with ${DATA_LAYOUT}`
+      return { inUse, finding: failed(check, text, 'name another directory with --node_name', 'DATA_DIR') }
+    }
+    const state =
+      stamp === undefined ? 'not used yet' : inUse ? 'a node is running in it' : 'no node is running in it'
+    return { inUse, finding: ok(check, `${dataPath}: ${state}`) }
+  } catch (error) {
+    const { code, message } = toSubnetError(error)
+    return {
+      inUse: false,
+      finding: failed(check, message, 'restore it, or name another with --node_name', code),
+    }
+  }
+}
+
+async function isLocked(path: string): Promise<boolean> {
+  const lock = dataLock(path)
+  try {
+    await lock.start()
+    return false
+  } catch (error) {
+    if (isSubnetError(error, 'DATA_DIR') && error.data.reason === IN_USE) return true
+    throw error
+  } finally {
+    await lock.stop()
+  }
+}
+
+/** Writes, syncs and removes a file; the room is what is free beyond what a miner never takes. */
+async function checkDisk({ dataPath, role, capacityBytes }: DoctorInit): Promise<Finding> {
+  const check = 'disk'
+  const directory = await nearestExisting(dataPath)
+  try {
+    const probe = await mkdtemp(join(directory, '.doctor-'))
+    try {
+      const file = await open(join(probe, 'probe'), 'w', 0o600)
+      await file.writeFile('probe').finally(() => file.close())
+    } finally {
+      await rm(probe, { recursive: true })
+    }
+    const { bavail, bsize } = await statfs(directory)
+    const freeBytes = bavail * bsize
+    const neededBytes = DISK_RESERVE_BYTES + (role === 'miner' ? (capacityBytes ?? 0) : 0)
+    const text = `${directory}: writable, ${formatBytes(freeBytes)} free`
+    if (freeBytes >= neededBytes) return ok(check, text)
+    const remedy = `make room, or offer less with --capacity: ${formatBytes(neededBytes)} are needed, its reserve included`
+    return failed(check, text, remedy, 'DISK')
+  } catch (error) {
+    return failed(
+      check,
+      `${directory} cannot be written: ${textOf(error)}`,
+      'see to the disk and its owner',
+      'DISK',
+    )
+  }
+}
+
+async function nearestExisting(path: string): Promise<string> {
+  for (let at = path; ; at = dirname(at)) {
+    const exists = await access(at).then(
+      () => true,
+      () => false,
+    )
+    if (exists || dirname(at) === at) return at
+  }
+}
+
+async function checkPort({ listen }: DoctorInit, inUse: boolean): Promise<Finding> {
+  const check = 'port'
+  const [, host, port] = /^\/ip[46]\/([^/]+)\/tcp\/(\d+)$/.exec(listen) ?? []
+  if (host === undefined || port === undefined)
+    return failed(
+      check,
+      `${listen} is no address to listen on`,
+      'write it as /ip4/0.0.0.0/tcp/4001',
+      'CONFIG',
+    )
+  const reason = await bindable(host, Number(port))
+  if (reason === undefined) return ok(check, `${listen} can be listened on`)
+  if (reason === 'EADDRINUSE' && inUse)
+    return ok(check, `${listen} is in use, as it should be: the node is running`)
+  const remedy =
+    reason === 'EADDRINUSE'
+      ? 'end the program that listens there, or choose another port with --listen'
+      : 'choose an address of this machine, and a port that this user may use, with --listen'
+  return failed(check, `${listen} cannot be listened on: ${reason}`, remedy, 'CONFIG')
+}
+
+/** The reason why not, or `undefined`. */
+function bindable(host: string, port: number): Promise<string | undefined> {
+  return new Promise((resolve) => {
+    const server = createServer()
+    server.once('error', (error: NodeJS.ErrnoException) => resolve(error.code ?? error.message))
+    server.listen({ host, port, exclusive: true }, () => server.close(() => resolve(undefined)))
+  })
+}
+
+async function checkChain(components: DoctorComponents, init: DoctorInit): Promise<Finding[]> {
+  const { clock } = components
+  const given = init.chain
+  if (typeof given !== 'string') return await onChain(components, init, given)
+  using scope = deadline(clock, CHAIN_TIMEOUT_MS, `the chain at ${given}`)
+  let chain: Chain
+  try {
+    chain = connectChain(given, components)
+    await chain.start({ signal: scope.signal })
+  } catch (error) {
+    const { code, message } = toSubnetError(error)
+    const remedy =
+      'check --subtensor.chain_endpoint; for a chain of this machine start a node, or subnet-node devchain'
+    return [failed('chain', message, remedy, code === 'CONFIG' ? 'CONFIG' : 'CHAIN_UNAVAILABLE')]
+  }
+  try {
+    return await onChain(components, init, chain)
+  } finally {
+    await chain.stop()
+  }
+}
+
+async function onChain({ clock }: DoctorComponents, init: DoctorInit, chain: Chain): Promise<Finding[]> {
+  const { netuid, genesisHash, blockMs } = chain.constants
+  const { number: block } = await chain.head()
+  const findings = [ok('chain', `answers, block ${block}`)]
+  findings.push(
+    netuid === init.netuid
+      ? ok('subnet', `${netuid}`)
+      : failed('subnet', `the chain is of subnet ${netuid}, not ${init.netuid}`, 'check --netuid', 'CONFIG'),
+  )
+  // A stamp that cannot be read was named above.
+  const stamp = await readDataStamp(init.dataPath).catch(() => undefined)
+  const text = `the directory holds data of the chain ${stamp?.genesisHash}, this one is ${genesisHash}`
+  const remedy = 'go back to that chain, or begin a new directory with --node_name'
+  if (stamp === undefined) findings.push(skipped('genesis', 'the directory belongs to no chain yet'))
+  else if (stamp.genesisHash === genesisHash) findings.push(ok('genesis', 'the directory is of this chain'))
+  else findings.push(failed('genesis', text, remedy, 'DATA_DIR'))
+  findings.push(...(await checkMember(init, chain, block)))
+  findings.push(...(await checkTime(clock, chain, blockMs)))
+  return findings
+}
+
+async function checkMember(init: DoctorInit, chain: Chain, block: number): Promise<Finding[]> {
+  let hotkey: string
+  try {
+    hotkey = toSs58((await loadHotkey(init.wallet ?? ownWallet(init.dataPath))).publicKey)
+  } catch (error) {
+    const { code, message } = toSubnetError(error)
+    const fresh = init.wallet === undefined && code === 'NOT_FOUND'
+    const rest = skipped('registration', 'there is no hotkey yet')
+    if (fresh) return [skipped('hotkey', 'is made when the node first starts'), rest]
+    return [
+      failed('hotkey', message, 'check --wallet.path, --wallet.name and --wallet.hotkey', 'CONFIG'),
+      rest,
+    ]
+  }
+  const found = ok('hotkey', hotkey)
+  const neuron = (await chain.metagraph()).neurons.find((each) => each.hotkey === hotkey)
+  if (neuron === undefined) {
+    const remedy = 'start the node: on a devchain it registers itself'
+    return [found, failed('registration', `${hotkey} is not registered`, remedy, 'CHAIN_UNAVAILABLE')]
+  }
+  const registered = ok('registration', `uid ${neuron.uid}`)
+  if (init.role === 'miner') return [found, registered, skipped('permit', 'a miner needs none')]
+  if (neuron.validatorPermit) return [found, registered, ok('permit', 'may validate')]
+  const epochBlock = nextEpochBlock(chain.constants.tempo, block)
+  const remedy =
+    neuron.stakeRao > 0n
+      ? `wait: the chain gives permits at block ${epochBlock}, now is ${block}`
+      : 'it needs stake: start the node, on a devchain it stakes itself'
+  return [found, registered, failed('permit', 'has no validator permit', remedy, 'CHAIN_UNAVAILABLE')]
+}
+
+/** Blocks carry no time of day, so it is their pace that is compared, and this machine's two clocks with each other. */
+async function checkTime(clock: Clock, chain: Chain, blockMs: number): Promise<Finding[]> {
+  const wallMs = clock.nowMs() - clock.monotonicMs()
+  const startMs = clock.monotonicMs()
+  const lateMs = BLOCKS_LATE_MAX * blockMs
+  const seen = await new Promise<boolean>((resolve) => {
+    const timer = clock.after(lateMs, () => done(false))
+    const unregister = chain.onHead(() => done(true))
+    const done = (came: boolean) => {
+      timer.cancel()
+      unregister()
+      resolve(came)
+    }
+  })
+  const tookMs = Math.round(clock.monotonicMs() - startMs)
+  const blocks = seen
+    ? ok('blocks', `a new one after ${tookMs} ms; the chain makes one every ${blockMs} ms`)
+    : failed('blocks', `no new one in ${lateMs} ms`, 'the chain stands still: see to it', 'CHAIN_UNAVAILABLE')
+  const stepMs = Math.abs(clock.nowMs() - clock.monotonicMs() - wallMs)
+  if (stepMs <= CLOCK_STEP_MS_MAX) return [blocks, ok('clock', `runs evenly over ${tookMs} ms`)]
+  const text = `the time of day moved by ${Math.round(stepMs)} ms against the machine's own clock`
+  return [blocks, failed('clock', text, 'have one program set the clock, steadily (NTP)', 'CONFIG')]
+}
+
+function ok(check: CheckName, text: string): Finding {
+  return { check, state: 'ok', text }
+}
+
+function skipped(check: CheckName, text: string): Finding {
+  return { check, state: 'skipped', text }
+}
+
+function failed(check: CheckName, text: string, remedy: string, code: ErrorCode): Finding {
+  return { check, state: 'failed', text, remedy, code }
+}
+
+function textOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
+}
