@@ -6,7 +6,7 @@ import { MIB } from '../../../../src/base/units.js'
 import { cryptoReady } from '../../../../src/crypto/keys.js'
 import { Miner } from '../../../../src/roles/miner/miner.js'
 import { testHotkey } from '../../../kit/chain-keys.js'
-import { FakeClock } from '../../../kit/fake-clock.js'
+import { FakeClock, turn } from '../../../kit/fake-clock.js'
 import { PeerMesh } from '../../../kit/peer-mesh.js'
 import { tempDir } from '../../../kit/temp-dir.js'
 import { type TestNeuron, TestSubnet } from '../../../kit/test-subnet.js'
@@ -55,6 +55,7 @@ async function startMiner(path: string, ...others: readonly TestNeuron[]) {
     return await askCapacity({ sessions: asker, clock }, peer)
   }
   return {
+    clock,
     subnet,
     plans,
     freeFor,
@@ -83,6 +84,8 @@ describe('Miner', () => {
     assert.equal(node.plans.length, 1)
     assert.equal((await node.freeFor('validator', 1)).freeBytes, 50 * MIB)
     await node.subnet.set([validator(1, 99n), miner, validator(3)])
+    await turn()
+    assert.equal(node.clock.pendingTimers, 2, 'the next look and the next sweep are due: it is not planning')
     await node.subnet.set([validator(1, 99n), miner, validator(3), validator(4, 99n)])
     await until(() => node.plans.length > 1, { deadlineMs: 2_000, title: 'the new plan' })
     await until(async () => (await node.freeFor('validator', 4)).freeBytes === 49 * MIB, {
