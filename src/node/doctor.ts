@@ -192,9 +192,11 @@ async function checkChain(components: DoctorComponents, init: DoctorInit): Promi
     await chain.start({ signal: scope.signal })
   } catch (error) {
     const { code, message } = toSubnetError(error)
+    const text =
+      code === 'TIMEOUT' ? `nothing answers at ${given} within ${CHAIN_TIMEOUT_MS / 1000} s` : message
     const remedy =
       'check --subtensor.chain_endpoint; for a chain of this machine start a node, or subnet-node devchain'
-    return [failed('chain', message, remedy, code === 'CONFIG' ? 'CONFIG' : 'CHAIN_UNAVAILABLE')]
+    return [failed('chain', text, remedy, code === 'CONFIG' ? 'CONFIG' : 'CHAIN_UNAVAILABLE')]
   }
   try {
     return await onChain(components, init, chain)

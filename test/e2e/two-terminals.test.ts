@@ -15,7 +15,7 @@ import { until } from '../kit/until.js'
 const BLOCK_MS = '100'
 
 describe('subnet-node: two terminals', function () {
-  this.timeout(90_000)
+  this.timeout(180_000)
   let directory: TempDir
   let home: string
   let port: string
@@ -72,7 +72,7 @@ describe('subnet-node: two terminals', function () {
         assert.ok(code === 0 || code === 69 || code === 75, stderr)
         return code === 0 && stdout.toString().trim()
       },
-      { deadlineMs: 40_000, title: 'a put succeeds' },
+      { deadlineMs: 80_000, title: 'a put succeeds' },
     )
     const back = await cli(['get', capability, '--subtensor.devchain_port', port], { home })
     assert.deepEqual([back.code, back.stdout.equals(input)], [0, true])

@@ -65,8 +65,10 @@ async function run(role: ServingRole, options: RunOptions): Promise<void> {
   const config = await commandConfig(options)
   const signal = interruptSignal()
   const logger = createLogger(config.get('log.level'), { role })
-  const hosted = await ownDevchain(config, logger)
   let node: SubnetNode | undefined
+  // Before anybody can know of the process: unhandled, the signal would end it.
+  serveStatusSignal(() => node, output)
+  const hosted = await ownDevchain(config, logger)
   let failure: Error | undefined
   try {
     const over = new AbortController()
@@ -79,7 +81,6 @@ async function run(role: ServingRole, options: RunOptions): Promise<void> {
     })
     announce(output, node.identity, config, hosted)
     serveParent(node)
-    serveStatusSignal(node, output)
     await Promise.race([whenAborted(signal), whenAborted(over.signal)])
     logger.info({}, 'stopping')
   } finally {
@@ -127,8 +128,13 @@ function nodeInit(role: ServingRole, name: string, config: Config): NodeInit {
 }
 
 /** `kill -USR2 <pid>`: what the node knows of itself, on stderr. */
-function serveStatusSignal(node: SubnetNode, output: Output): void {
+function serveStatusSignal(running: () => SubnetNode | undefined, output: Output): void {
   process.on('SIGUSR2', () => {
+    const node = running()
+    if (node === undefined) {
+      output.report({ state: 'starting' }, 'starting')
+      return
+    }
     node.status().then(
       (status) => output.report(status, statusText(status)),
       // It stops at this moment.
