@@ -17,7 +17,8 @@ export {
   type SubnetNode,
 } from './node/node.js'
 export type { ProfileName } from './redundancy/profiles.js'
-export type { GetResult, ObjectStatus, PutOptions, PutResult, StorageClient } from './roles/client/client.js'
+export type { GetResult, PutOptions, PutResult, StorageClient } from './roles/client/client.js'
+export type { ObjectStatus } from './roles/client/object-status.js'
 export type { AuditReport } from './roles/validator/auditor.js'
 export type { ByteRange, DownloadOptions, DownloadProgress } from './transfer/download.js'
 export type { PutJournal, PutRecord } from './transfer/put-journal.js'

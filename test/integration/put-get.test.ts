@@ -85,8 +85,9 @@ describe('put and get', function () {
     assert.equal(renewed.miners >= 4, true)
     await readBack(reader, capability)
     await reader.storage.release(capability)
-    await assert.rejects(reader.storage.get(capability), { code: 'NOT_FOUND' })
+    // No validator knows it any more; miners keep it in their trash, where its owner may still find it.
     await assert.rejects(writer.storage.release(capability), { code: 'NOT_FOUND' })
+    await assert.rejects(writer.storage.renew(capability), { code: 'NOT_FOUND' })
   })
 
   it('refuses to read with a capability that has no key', async () => {

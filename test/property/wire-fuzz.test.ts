@@ -18,7 +18,11 @@ import { makeAttestation } from '../../protocols/hello/attestation.js'
 import { type Attestation, helloAnswerSchema, type Role } from '../../protocols/hello/messages.js'
 import { type Session, type SessionHandler, Sessions } from '../../protocols/hello/sessions.js'
 import { checkLeaseHeld, leaseEntrySchema } from '../../protocols/lease/lease.js'
-import { confirmAnswerSchema, releaseAnswerSchema, renewAnswerSchema } from '../../protocols/lease/messages.js'
+import {
+  confirmAnswerSchema,
+  releaseAnswerSchema,
+  renewAnswerSchema,
+} from '../../protocols/lease/messages.js'
 import { type Renewal, serveLeases } from '../../protocols/lease/server.js'
 import {
   commitAnswerSchema,

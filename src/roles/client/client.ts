@@ -12,32 +12,25 @@ import { OrderClient } from '../../../protocols/order/client.js'
 import { type AbortOptions, deadline } from '../../base/abort.js'
 import { isSubnetError, SubnetError } from '../../base/errors.js'
 import type { Random } from '../../base/random.js'
-import type { ChainConstants } from '../../chain/chain.js'
-import { nextEpochBlock } from '../../chain/epoch.js'
-import type { Member, SubnetView } from '../../chain/subnet-view.js'
+import type { SubnetView } from '../../chain/subnet-view.js'
 import type { SegmentCoder } from '../../coding/coding-pool.js'
-import { sha256Of } from '../../crypto/hash.js'
 import type { Signer } from '../../crypto/keys.js'
 import { type Capability, formatCapability, parseCapability } from '../../redundancy/capability.js'
 import type { Manifest } from '../../redundancy/manifest.js'
 import { objectSigner } from '../../redundancy/manifest-builder.js'
 import { maskCommitment, maskRootOf } from '../../redundancy/mask.js'
-import { manifestQuorum, PROFILES, type ProfileName } from '../../redundancy/profiles.js'
+import { PROFILES, type ProfileName } from '../../redundancy/profiles.js'
 import { OBJECT_KEY_BYTES } from '../../redundancy/seal.js'
 import { type ByteRange, Download, type DownloadOptions, rangeIn } from '../../transfer/download.js'
 import type { SegmentPlace } from '../../transfer/fetch.js'
-import type { Holder } from '../../transfer/holder.js'
 import type { PutJournal, PutRecord } from '../../transfer/put-journal.js'
 import type { FindProviders } from '../../transfer/search.js'
 import { type UploadOptions, type UploadReport, upload } from '../../transfer/upload.js'
+import { type ObjectStatus, objectStatus } from './object-status.js'
+import { ClientPeers, type Epochs } from './peers.js'
 
-/** Time to find out whether a holder can be reached. */
-const PROBE_TIMEOUT_MS = 5_000
 /** Time for a validator to renew or release an object. */
 const ASK_TIMEOUT_MS = 15_000
-/** Holders probed at once. */
-const PROBES_AT_ONCE = 16
-
 export interface StorageClientComponents extends PeerComponents {
   readonly view: SubnetView
   readonly random: Random
@@ -76,21 +69,6 @@ export interface GetResult {
   readonly data: AsyncIterable<Uint8Array>
 }
 
-/** What is known of an object without reading it. */
-export interface ObjectStatus {
-  readonly sizeBytes: number
-  readonly storedBytes: number
-  readonly profile: ProfileName
-  readonly segments: number
-  readonly createdUnixSeconds: number
-  /** Holders by leases, and how many of them answered just now. */
-  readonly holders: number
-  readonly holdersReachable: number
-  /** Of the weakest segment, or of a manifest that holds the object: chunks at reachable holders, in all, and needed. */
-  readonly weakest: { readonly live: number; readonly n: number; readonly k: number }
-  readonly health: 'healthy' | 'degraded' | 'lost'
-}
-
 interface Put {
   readonly record: PutRecord
   readonly validator: KnownPeer
@@ -107,7 +85,7 @@ export interface RenewResult {
 export interface StorageClientInit {
   readonly domain: WireDomain
   /** Says when an epoch will give validators their permits. */
-  readonly epochs: Pick<ChainConstants, 'blockMs' | 'tempo'>
+  readonly epochs: Epochs
   readonly defaultProfile: ProfileName
   readonly defaultLeaseBlocks: number
 }
@@ -116,10 +94,12 @@ export class StorageClient {
   readonly #components: StorageClientComponents
   readonly #init: StorageClientInit
   readonly #orders: OrderClient
+  readonly #peers: ClientPeers
 
   constructor(components: StorageClientComponents, init: StorageClientInit) {
     this.#components = components
     this.#init = init
+    this.#peers = new ClientPeers(components, init.epochs)
     const { view } = components
     const authority = {
       get block() {
@@ -155,7 +135,7 @@ export class StorageClient {
   async #putRecord(profile: ProfileName, earlier: PutRecord | undefined, options: PutOptions): Promise<Put> {
     const { random, clock } = this.#components
     const objectKey = earlier?.objectKey ?? random.bytes(OBJECT_KEY_BYTES)
-    const validator = await this.#reachableValidator(objectKey, options, earlier?.validator)
+    const validator = await this.#peers.reachableValidator(objectKey, options, earlier?.validator)
     const fresh = {
       objectKey,
       put: random.bytes(16),
@@ -243,7 +223,7 @@ export class StorageClient {
       for (const { hotkey, peerId, address } of [copies, ...places.map((place) => place.holders)].flat(2)) {
         peers.set(peerId, { hotkey, peerId, addresses: [address] })
       }
-      const reachable = await this.#probe([...peers.values()], options)
+      const reachable = await this.#peers.probe([...peers.values()], options)
       return objectStatus(manifest, places, copies, peers.size, reachable)
     } finally {
       await download.close()
@@ -289,7 +269,7 @@ export class StorageClient {
     const answers: T[] = []
     let unknown: unknown
     let failure: unknown
-    for (const validator of this.#permittedValidators(parsed.address)) {
+    for (const validator of this.#peers.permittedValidators(parsed.address)) {
       using scope = deadline(
         this.#components.clock,
         ASK_TIMEOUT_MS,
@@ -311,8 +291,8 @@ export class StorageClient {
   }
 
   #download(capability: Capability): Download {
-    const validators = this.#validators(capability.address)
-    const components = { ...this.#components, orders: this.#orders, miners: () => this.#miners() }
+    const validators = this.#peers.validators(capability.address)
+    const components = { ...this.#components, orders: this.#orders, miners: () => this.#peers.miners() }
     return new Download(components, capability.address, validators)
   }
 
@@ -327,101 +307,6 @@ export class StorageClient {
       throw error
     }
   }
-
-  /** Everyone without a permit may be a miner. */
-  #miners(): KnownPeer[] {
-    return this.#components.view
-      .members()
-      .flatMap(({ endpoint, publicKey, validatorPermit }) =>
-        endpoint === undefined || validatorPermit ? [] : [{ ...endpoint, hotkey: publicKey }],
-      )
-  }
-
-  /** As `#validators`; throws `TOO_FEW_PEERS`, saying when there may be one, when nobody has a permit. */
-  #permittedValidators(seed: Uint8Array): KnownPeer[] {
-    const { view } = this.#components
-    if (view.validators().length === 0) throw noValidator(view, this.#init.epochs)
-    return this.#validators(seed)
-  }
-
-  /** Validators with an address, by rendezvous with `seed`: everybody asks in the same order. */
-  #validators(seed: Uint8Array): KnownPeer[] {
-    const ranked = this.#components.view
-      .validators()
-      .flatMap((member) => (member.endpoint === undefined ? [] : [{ member, endpoint: member.endpoint }]))
-      .map(({ member, endpoint }) => ({ member, endpoint, rank: rendezvousRank(seed, member) }))
-    ranked.sort((a, b) => (a.rank < b.rank ? -1 : 1))
-    return ranked.map(({ member, endpoint }) => ({ ...endpoint, hotkey: member.publicKey }))
-  }
-
-  /** The first validator that answers a greeting. */
-  async #reachableValidator(
-    seed: Uint8Array,
-    options: AbortOptions,
-    preferred?: Uint8Array,
-  ): Promise<KnownPeer> {
-    const validators = this.#permittedValidators(seed)
-    const isPreferred = ({ hotkey }: KnownPeer) => preferred !== undefined && equals(hotkey, preferred)
-    validators.sort((a, b) => Number(isPreferred(b)) - Number(isPreferred(a)))
-    let failure: unknown
-    for (const validator of validators) {
-      try {
-        await this.#components.sessions.connect(validator, options)
-        return validator
-      } catch (error) {
-        options.signal?.throwIfAborted()
-        if (!isSubnetError(error)) throw error
-        failure = error
-      }
-    }
-    throw new SubnetError('TOO_FEW_PEERS', `none of ${validators.length} validators can be reached`, {
-      cause: failure,
-    })
-  }
-
-  /** Peer ids that answer a greeting. */
-  async #probe(peers: readonly KnownPeer[], options: AbortOptions): Promise<ReadonlySet<string>> {
-    const reachable = new Set<string>()
-    const queue = [...peers]
-    const worker = async () => {
-      for (let peer = queue.shift(); peer !== undefined; peer = queue.shift()) {
-        using scope = deadline(
-          this.#components.clock,
-          PROBE_TIMEOUT_MS,
-          `greeting ${peer.peerId}`,
-          options.signal,
-        )
-        try {
-          await this.#components.sessions.connect(peer, scope)
-          reachable.add(peer.peerId)
-        } catch (error) {
-          options.signal?.throwIfAborted()
-          if (!isSubnetError(error)) throw error
-        }
-      }
-    }
-    await Promise.all(Array.from({ length: PROBES_AT_ONCE }, worker))
-    return reachable
-  }
-}
-
-/** Says which of the two it is: nobody to wait for, or an epoch to wait for. */
-function noValidator(view: SubnetView, { tempo, blockMs }: StorageClientInit['epochs']): SubnetError {
-  const { block } = view
-  const members = view.members().length
-  if (members === 0) {
-    return new SubnetError(
-      'TOO_FEW_PEERS',
-      'nobody is registered on this subnet yet: start a validator and miners',
-    )
-  }
-  const epochBlock = nextEpochBlock(tempo, block)
-  const waitMs = (epochBlock - block) * blockMs
-  const staked = view.members().some(({ stakeRao }) => stakeRao > 0n)
-  const text = staked
-    ? `no validator has a permit yet: the chain gives permits at block ${epochBlock}, in about ${Math.ceil(waitMs / 1000)} s (now ${block})`
-    : `none of the ${members} registered nodes has stake, so none can be a validator: start one`
-  return new SubnetError('TOO_FEW_PEERS', text, { data: { block, epochBlock, retryAfterMs: waitMs } })
 }
 
 function requireKeyOf({ maskCommitment: committed }: Manifest, objectKey: Uint8Array): void {
@@ -441,46 +326,6 @@ async function rangeOf(
     await download.close()
     throw error
   }
-}
-
-function objectStatus(
-  manifest: Manifest,
-  places: readonly SegmentPlace[],
-  copies: readonly (readonly Holder[])[],
-  holders: number,
-  reachable: ReadonlySet<string>,
-): ObjectStatus {
-  const { code, content } = manifest
-  let weakest = { live: code.n, n: code.n, k: code.k }
-  if (content.kind === 'inline') {
-    const root = copies[0] ?? []
-    const live = root.filter(({ peerId }) => reachable.has(peerId)).length
-    weakest = { live, n: Math.max(root.length, manifestQuorum(code)), k: 1 }
-  }
-  let storedBytes = 0
-  for (const [place, { shape, entry, holders: chunkHolders }] of places.entries()) {
-    const live = chunkHolders.filter((chunk) => chunk.some(({ peerId }) => reachable.has(peerId))).length
-    // The first one always: a segment may have fewer chunks than the profile says, each with the same margin.
-    if (place === 0 || live - shape.k < weakest.live - weakest.k) weakest = { live, n: shape.n, k: shape.k }
-    storedBytes += entry.chunks.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0)
-  }
-  const margin = weakest.live - weakest.k
-  const health = margin < 0 ? 'lost' : weakest.live < weakest.n ? 'degraded' : 'healthy'
-  return {
-    sizeBytes: manifest.sizeBytes,
-    storedBytes,
-    profile: code.name,
-    segments: places.length,
-    createdUnixSeconds: manifest.createdUnixSeconds,
-    holders,
-    holdersReachable: reachable.size,
-    weakest,
-    health,
-  }
-}
-
-function rendezvousRank(seed: Uint8Array, member: Member): string {
-  return Buffer.from(sha256Of([seed, member.publicKey])).toString('hex')
 }
 
 async function* iterate(

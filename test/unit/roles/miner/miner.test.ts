@@ -85,7 +85,11 @@ describe('Miner', () => {
     assert.equal((await node.freeFor('validator', 1)).freeBytes, 50 * MIB)
     await node.subnet.set([validator(1, 99n), miner, validator(3)])
     await turn()
-    assert.equal(node.clock.pendingTimers, 2, 'the next look and the next sweep are due: it is not planning')
+    assert.equal(
+      node.clock.pendingTimers,
+      3,
+      'the next look, sweep and announcements are due: it is not planning',
+    )
     await node.subnet.set([validator(1, 99n), miner, validator(3), validator(4, 99n)])
     await until(() => node.plans.length > 1, { deadlineMs: 2_000, title: 'the new plan' })
     await until(async () => (await node.freeFor('validator', 4)).freeBytes === 49 * MIB, {
