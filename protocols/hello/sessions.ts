@@ -202,12 +202,13 @@ export class Sessions {
   }
 
   /**
-   * Makes the session and does what is left of the exchange. Where that fails the session goes again: the connection may
-   * have been lost before the session was there to be forgotten with it, and nothing would ever remove it.
+   * Makes the session and does what is left of the exchange. Where that fails it is as before: the connection may have
+   * been lost before the session was there to be forgotten with it, and nothing would ever remove it.
    */
   async #accept(attestation: Attestation, remotePeer: string, finish: () => Promise<void>): Promise<Session> {
     checkAttestation(attestation, this.#domain, remotePeer, this.#components.authority)
-    if (this.#sessions.size >= this.#sessionsMax && !this.#sessions.has(remotePeer)) {
+    const before = this.#sessions.get(remotePeer)
+    if (this.#sessions.size >= this.#sessionsMax && before === undefined) {
       throw new SubnetError('BUSY', 'too many sessions', { data: { retryAfterMs: HELLO_TIMEOUT_MS } })
     }
     const session: Session = { peerId: remotePeer, role: attestation.role, key: attestation.key }
@@ -215,7 +216,11 @@ export class Sessions {
     try {
       await finish()
     } catch (error) {
-      if (this.#sessions.get(remotePeer) === session) this.#sessions.delete(remotePeer)
+      // Unless the connection was lost meanwhile, or another exchange has succeeded.
+      if (this.#sessions.get(remotePeer) === session) {
+        if (before === undefined) this.#sessions.delete(remotePeer)
+        else this.#sessions.set(remotePeer, before)
+      }
       throw error
     }
     for (const waiter of this.#waiters.get(remotePeer) ?? []) waiter.resolve(session)

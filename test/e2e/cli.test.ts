@@ -46,16 +46,17 @@ describe('subnet-node: commands of a client', function () {
     await directory?.[Symbol.asyncDispose]()
   })
 
-  /** Stores bytes through stdin and gives the capability. */
+  /** Stores bytes in this process, and gives the capability. */
   async function put(bytes: Uint8Array): Promise<string> {
-    const { code, stdout } = await cli(['put', '-', '--profile', 'copies', ...chain], { home, input: bytes })
-    assert.equal(code, 0)
-    return stdout.toString().trim()
+    const client = await network.client()
+    return (await client.storage.put([bytes], { profile: 'copies' })).capability
   }
 
   it('stores what comes on stdin, prints nothing but the capability, and gives it back on stdout', async () => {
     const bytes = testBytes('stdin', 2 * MIB + 77)
-    const capability = await put(bytes)
+    const stored = await cli(['put', '-', '--profile', 'copies', ...chain], { home, input: bytes })
+    assert.equal(stored.code, 0)
+    const capability = stored.stdout.toString().trimEnd()
     assert.match(capability, /^subnet:\w+#[\w-]{43}$/)
     const { code, stdout } = await cli(['get', capability, ...chain], { home })
     assert.equal(code, 0)

@@ -36,8 +36,8 @@ export class CountedDuplex implements Duplex {
   readonly protocol: string
   readBytes = 0
   writtenBytes = 0
-  /** What it was aborted with on this side. */
-  aborted: Error | undefined
+  /** What its handler failed with: the network then resets the stream, and may do so before the last bytes arrive. */
+  failure: unknown
 
   constructor(inner: Duplex, protocol: string) {
     this.#inner = inner
@@ -61,7 +61,6 @@ export class CountedDuplex implements Duplex {
   }
 
   abort(reason: Error): void {
-    this.aborted ??= reason
     this.#inner.abort(reason)
   }
 }
@@ -200,6 +199,7 @@ export class MemoryNet implements Net {
       while ((await inner.read()) !== undefined);
     } catch (error) {
       this.serving.delete(duplex)
+      duplex.failure = error
       inner.abort(error instanceof Error ? error : new Error(String(error)))
     }
   }

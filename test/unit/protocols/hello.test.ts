@@ -302,7 +302,8 @@ describe('sessions', () => {
     await pair.clock.advance(1)
     await settle()
     assert.equal(((await answer) as { status: number }).status, WIRE_STATUS.UNAUTHENTICATED)
-    assert.equal(pair.far.net.served.at(-1)?.readBytes, 0)
+    const [stream] = pair.far.net.served
+    assert.deepEqual([stream?.readBytes, stream?.failure], [0, undefined])
     assert.equal(pair.far.net.serving.size, 0)
   })
 
@@ -341,6 +342,22 @@ describe('sessions', () => {
     await settle()
     assert.equal(far.sessions.session(near.net.peerId), undefined)
     assert.equal(far.net.serving.size, 0)
+  })
+
+  it('outlive a later hello on the same connection that breaks off', async () => {
+    const { near, far, clock } = sessionsPair(CLIENT, MINER)
+    await near.sessions.connect(far.known)
+    const session = far.sessions.session(near.net.peerId)
+    assert.ok(session !== undefined)
+    const own = { role: 'client', peerId: near.net.peerId, block: BLOCK, sequence: 2, agent: 'x' } as const
+    const attestation = makeAttestation(near.signer, TEST_DOMAIN, own)
+    const id = protocolId(HELLO, TEST_DOMAIN.netuid)
+    const frames = new FrameStream(await near.net.open(far.known, id), clock, HELLO)
+    await frames.writeMessage({ type: 'hello', attestation })
+    await frames.end()
+    frames.abort(new Error('enough'))
+    await settle()
+    assert.equal(far.sessions.session(near.net.peerId), session)
   })
 
   it('leave nothing of a peer that answers and is gone', async () => {

@@ -540,6 +540,19 @@ describe('retrieve: a miner that lies', () => {
     })
   }
 
+  it('about a size is found out before a body comes', async () => {
+    for (const [sizeBytes, lengthBytes] of [
+      [MIB, MIB],
+      [20_000, 19_999],
+      [20_000, 4_096],
+    ]) {
+      const { stream } = await against((frames, number) =>
+        frames.writeMessage({ type: 'body', number, sizeBytes, lengthBytes, proof: [] }),
+      )
+      await assert.rejects(stream.get(middle), { code: 'MISMATCH' })
+    }
+  })
+
   it('about a chunk of which only the digest is known is MISMATCH', async () => {
     const { stream } = await against((frames, number) => body(frames, number, flipped))
     await assert.rejects(stream.getWhole(middle.digest), { code: 'MISMATCH' })

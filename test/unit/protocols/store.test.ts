@@ -338,9 +338,10 @@ describe('store: credit', () => {
     await settle()
     controller.abort(new Error('no patience'))
     await Promise.all(impatient.map((sent) => assert.rejects(sent, /no patience/)))
+    const before = readBytes(pair)
     const next = stream.send(wireChunk(99, 100))
     await settle()
-    assert.equal(pair.handler.reserved, STORE_CREDIT_CHUNKS_MAX)
+    assert.equal(readBytes(pair), before, 'nothing more was sent')
     pair.handler.kept[0]?.settle('stored')
     await settle()
     assert.equal(pair.handler.reserved, STORE_CREDIT_CHUNKS_MAX + 1)
@@ -728,6 +729,16 @@ describe('store: the client', () => {
       leases.map(({ lease }) => lease.object),
       [1, 2, 3].map((i) => testId(32, i)),
     )
+  })
+
+  it('is over when a request of its own cannot be written', async () => {
+    const pair = fixture()
+    const stream = await client(pair)
+    const terms = { object: testId(32, 1), entries: [], endBlock: undefined as never }
+    await assert.rejects(stream.lease(terms), /undefined/)
+    await assert.rejects(stream.send(wireChunk(1, 10)), /undefined/)
+    await settle()
+    assert.equal(pair.far.net.serving.size, 0)
   })
 
   it('does not send what nobody waits for any more', async () => {
