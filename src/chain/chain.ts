@@ -86,3 +86,170 @@ export interface Chain extends Startable {
   /** At the head, by hotkey; only registered hotkeys that committed one. Texts are canonical. */
   records(options?: AbortOptions): Promise<ReadonlyMap<string, ChainRecord>>
 }
+
+/**
+ * What a subnet's owner may set, and what registering costs now. Names follow the runtime's storage items in camel case;
+ * shares are kept as the chain stores them (u16 of 65,535, or what the comment says), so that nothing is rounded.
+ */
+export interface Hyperparameters {
+  readonly tempo: number
+  readonly kappa: number
+  readonly immunityPeriodBlocks: number
+  readonly minAllowedWeights: number
+  readonly maxWeightsLimit: number
+  readonly activityCutoffBlocks: number
+  readonly weightsVersion: bigint
+  readonly weightsRateLimitBlocks: number
+  readonly commitRevealEnabled: boolean
+  readonly revealPeriodEpochs: number
+  readonly yuma3Enabled: boolean
+  readonly liquidAlphaEnabled: boolean
+  readonly alphaLow: number
+  readonly alphaHigh: number
+  /** Thousandths: 1000 is a steepness of 1. */
+  readonly alphaSigmoidSteepness: number
+  /** Millionths. */
+  readonly bondsMovingAverage: number
+  readonly bondsPenalty: number
+  readonly maxAllowedUids: number
+  readonly maxAllowedValidators: number
+  readonly registrationAllowed: boolean
+  readonly burnRao: bigint
+  readonly minBurnRao: bigint
+  readonly maxBurnRao: bigint
+  readonly stakeThresholdRao: bigint
+}
+
+/** What the owner may change with `setHyperparameter`. */
+export type OwnerParameter = Exclude<
+  keyof Hyperparameters,
+  'burnRao' | 'tempo' | 'stakeThresholdRao' | 'maxAllowedUids'
+>
+
+/** Equal lengths; uids ascending, each once. */
+export interface Weights {
+  readonly uids: readonly number[]
+  /** u16. */
+  readonly values: readonly number[]
+  readonly versionKey: bigint
+}
+
+/** What a commit hides. */
+export interface WeightsReveal extends Weights {
+  /** u16 each; secret until the reveal, persisted before the commit. */
+  readonly salt: readonly number[]
+}
+
+/** Weights as validators set them. Each call resolves once its effect is in a block. */
+export interface WeightsChain {
+  /** By uid of the validator, its row of [uid, u16]; rows of validators that set none are absent. */
+  weights(options?: AbortOptions): Promise<ReadonlyMap<number, ReadonlyArray<readonly [number, number]>>>
+  setWeights(hotkey: Signer, weights: Weights, options?: AbortOptions): Promise<void>
+  /** `hash` is `weightsCommitHash` of what will be revealed. */
+  commitWeights(hotkey: Signer, hash: Uint8Array, options?: AbortOptions): Promise<void>
+  revealWeights(hotkey: Signer, reveal: WeightsReveal, options?: AbortOptions): Promise<void>
+}
+
+/** How explorers find a node; the peer id is in the `ChainRecord`. */
+export interface Axon {
+  /** IPv4 or IPv6 in text. */
+  readonly ip: string
+  readonly port: number
+}
+
+/** What a subnet says of itself; texts are UTF-8. */
+export interface SubnetIdentity {
+  readonly name: string
+  readonly repository: string
+  readonly contact: string
+  readonly url: string
+  readonly description: string
+}
+
+export interface SubnetInfo {
+  readonly netuid: number
+  /** SS58. */
+  readonly ownerColdkey: string
+  readonly ownerHotkey: string
+  readonly registeredAtBlock: number
+  /** False until `startSubnet`: no emission yet. */
+  readonly started: boolean
+  /** The first block in which `startSubnet` is allowed. */
+  readonly startAllowedAtBlock: number
+  readonly identity: SubnetIdentity | undefined
+}
+
+/**
+ * What the coldkey does: it pays, so each of these is planned and shown before it is sent. All of them refuse with
+ * `CHAIN_REFUSED`, whose data is `{ kind, reason, code?, block? }`: `kind` 'pool' (with the RPC's custom `code`),
+ * 'dispatch' (the chain's error name) or 'precondition' (`reason` names it, `block` is when it will hold, if known).
+ */
+export interface RegistryChain {
+  /** Free balance of a coldkey. */
+  balanceRao(coldkey: string, options?: AbortOptions): Promise<bigint>
+  /** The netuids there are, ascending. */
+  subnets(options?: AbortOptions): Promise<readonly number[]>
+  subnet(netuid: number, options?: AbortOptions): Promise<SubnetInfo | undefined>
+  /** What `registerSubnet` would lock now. */
+  subnetCostRao(options?: AbortOptions): Promise<bigint>
+  /** Registers with burn on the adapter's subnet, refused when the burn is above `limitRao`. The uid. */
+  burnedRegister(
+    request: { readonly coldkey: Signer; readonly hotkey: string; readonly limitRao: bigint },
+    options?: AbortOptions,
+  ): Promise<number>
+  /** The netuid of the new subnet. */
+  registerSubnet(
+    request: { readonly coldkey: Signer; readonly hotkey: string },
+    options?: AbortOptions,
+  ): Promise<number>
+  startSubnet(
+    request: { readonly coldkey: Signer; readonly netuid: number },
+    options?: AbortOptions,
+  ): Promise<void>
+  setSubnetIdentity(
+    request: { readonly coldkey: Signer; readonly netuid: number; readonly identity: SubnetIdentity },
+    options?: AbortOptions,
+  ): Promise<void>
+  setHyperparameter<P extends OwnerParameter>(
+    request: {
+      readonly coldkey: Signer
+      readonly netuid: number
+      readonly name: P
+      readonly value: Hyperparameters[P]
+    },
+    options?: AbortOptions,
+  ): Promise<void>
+  stake(
+    request: { readonly coldkey: Signer; readonly hotkey: string; readonly amountRao: bigint },
+    options?: AbortOptions,
+  ): Promise<void>
+}
+
+/** What else a node reads and writes. */
+export interface SubnetChain {
+  /** The newest block that cannot be undone. */
+  finalizedHead(options?: AbortOptions): Promise<BlockHead>
+  hyperparameters(options?: AbortOptions & { readonly at?: number }): Promise<Hyperparameters>
+  /** Announces where the hotkey serves. */
+  serve(hotkey: Signer, axon: Axon, options?: AbortOptions): Promise<void>
+}
+
+/** How a hotkey fared in the last epoch, as `Neuron` will carry it. Shares are u16 of 65,535, as the chain stores them. */
+export interface NeuronScores {
+  readonly lastUpdateBlock: number
+  readonly active: boolean
+  readonly consensus: number
+  readonly incentive: number
+  readonly dividends: number
+  readonly validatorTrust: number
+  /** Earned in the last epoch, in rao of the subnet's alpha. */
+  readonly emissionRao: bigint
+}
+
+/** Devchain only: identities without a coldkey get in, and get stake, at no cost. */
+export interface Faucet {
+  /** Resolves with the uid; a hotkey that is registered keeps its uid. */
+  join(registration: Registration, options?: AbortOptions): Promise<number>
+  /** The faucet stakes for the hotkey. */
+  stake(hotkey: Signer, amountRao: bigint, options?: AbortOptions): Promise<void>
+}
