@@ -4,7 +4,7 @@
  */
 import type { z } from 'zod'
 import type { AbortOptions } from '../../src/base/abort.js'
-import { deadline } from '../../src/base/abort.js'
+import { deadline, type WatchedSignal, watchdog } from '../../src/base/abort.js'
 import type { Clock } from '../../src/base/clock.js'
 import { invariant, isSubnetError, SubnetError } from '../../src/base/errors.js'
 import { KIB } from '../../src/base/units.js'
@@ -33,8 +33,6 @@ export interface ReadOptions extends AbortOptions {
  */
 export const BYTES_PER_SECOND_MIN = 2 * KIB
 
-/** Bytes written under one deadline. */
-const WRITE_BYTES_MAX = 64 * KIB
 const PREFIX_BYTES = 4
 
 export class FrameStream {
@@ -95,18 +93,18 @@ export class FrameStream {
     onPiece: (piece: Uint8Array) => void,
     options: AbortOptions = {},
   ): Promise<void> {
-    const endMs = this.#clock.monotonicMs() + this.#transferMs(lengthBytes)
+    using watch = this.#watch(lengthBytes, `waiting for ${this.remotePeer}`, options)
     let missing = lengthBytes
     while (missing > 0) {
       if (this.#rest.length === 0) {
-        const leftMs = Math.max(0, endMs - this.#clock.monotonicMs())
-        const piece = await this.#read(Math.min(leftMs, this.#init.stallTimeoutMs), options)
+        const piece = await this.duplex.read(watch)
         if (piece === undefined) {
           throw new SubnetError(
             'DISCONNECTED',
             `${this.remotePeer} ended the stream ${missing} bytes too early`,
           )
         }
+        watch.alive()
         this.#rest = piece
       }
       const taken = this.#rest.subarray(0, missing)
@@ -118,7 +116,8 @@ export class FrameStream {
 
   /** Exactly `lengthBytes` in one buffer. For what is small or bounded by its header's schema. */
   async readBytes(lengthBytes: number, options: AbortOptions = {}): Promise<Uint8Array<ArrayBuffer>> {
-    const bytes = new Uint8Array(lengthBytes)
+    // Not zeroed first: every byte is filled, or nobody gets to see the buffer.
+    const bytes = new Uint8Array(Buffer.allocUnsafeSlow(lengthBytes).buffer)
     let filled = 0
     await this.readBody(
       lengthBytes,
@@ -145,14 +144,9 @@ export class FrameStream {
 
   /** A write that fails ends the stream: half a frame may be on its way, and nothing said after it would be understood. */
   async writeBody(bytes: Uint8Array, options: AbortOptions = {}): Promise<void> {
-    const what = `writing to ${this.remotePeer}`
     try {
-      // Piece by piece, each with its own deadline: a peer that takes nothing is found out soon, a slow one is waited for.
-      for (let at = 0; at < bytes.length; at += WRITE_BYTES_MAX) {
-        const piece = bytes.subarray(at, at + WRITE_BYTES_MAX)
-        using scope = deadline(this.#clock, this.#transferMs(piece.length), what, options.signal)
-        await this.duplex.write(piece, { signal: scope.signal })
-      }
+      using watch = this.#watch(bytes.length, `writing to ${this.remotePeer}`, options)
+      await this.duplex.write(bytes, { signal: watch.signal, onProgress: watch.alive })
     } catch (error) {
       this.abort(error)
       throw error
@@ -205,8 +199,11 @@ export class FrameStream {
     return await this.duplex.read({ signal: scope.signal })
   }
 
-  #transferMs(lengthBytes: number): number {
-    return this.#init.stallTimeoutMs + (lengthBytes * 1000) / BYTES_PER_SECOND_MIN
+  /** For the transfer of `lengthBytes`, either way. */
+  #watch(lengthBytes: number, what: string, options: AbortOptions): WatchedSignal {
+    const silenceMs = this.#init.stallTimeoutMs
+    const totalMs = silenceMs + (lengthBytes * 1000) / BYTES_PER_SECOND_MIN
+    return watchdog(this.#clock, { silenceMs, totalMs }, what, options.signal)
   }
 }
 

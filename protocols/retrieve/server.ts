@@ -114,6 +114,8 @@ class RetrieveExchange {
   /** Aborted by the first failure of either half: it ends both. */
   readonly #scope = childSignal()
   #creditBytes = 0
+  /** Bytes of bodies read, and so sent or about to be. */
+  #readBytes = 0
   #sentBytes = 0
   /** No more requests will come. */
   #ended = false
@@ -157,42 +159,56 @@ class RetrieveExchange {
     }
   }
 
+  /** A body is read from the disk while the one before it goes out: neither waits for the other. */
   async #writeBodies(): Promise<void> {
-    while (!this.#scope.signal.aborted) {
-      const request = this.#queue[0]
-      // Nothing is read that may not be sent at once: a body that waits for credit would be held for as long as the client likes.
-      if (request !== undefined && this.#sentBytes + bytesMax(request) <= this.#creditBytes) {
-        await this.#serve(request)
-        this.#queue.shift()
-      } else {
-        if (this.#ended) return
-        await this.#awake()
+    let sending: Promise<void> = Promise.resolve()
+    try {
+      while (!this.#scope.signal.aborted) {
+        const request = this.#queue[0]
+        // Nothing is read that may not be sent at once: a body that waits for credit would be held for as long as the client likes.
+        if (request !== undefined && this.#readBytes + bytesMax(request) <= this.#creditBytes) {
+          const answer = await this.#prepare(request)
+          await sending
+          this.#queue.shift()
+          sending = answer()
+          // It is awaited above or below, whatever happens; until then its failure must not count as unhandled.
+          sending.catch(() => undefined)
+        } else {
+          if (this.#ended) return
+          await this.#awake()
+        }
       }
+    } finally {
+      await sending
     }
   }
 
-  async #serve(request: GetRequest): Promise<void> {
-    const { memory } = this.#components
-    const release = await memory.acquire(bytesMax(request), this.#scope)
+  /** Reads what is asked for, and returns what sends it. */
+  async #prepare(request: GetRequest): Promise<() => Promise<void>> {
+    const release = await this.#components.memory.acquire(bytesMax(request), this.#scope)
     try {
       const range = await this.#read(request)
-      if (range !== undefined) await this.#send(request, range)
-    } finally {
+      if (range instanceof SubnetError) return () => this.#refuse(request, range).finally(release)
+      this.#readBytes += range.bytes.length
+      return () => this.#send(request, range).finally(release)
+    } catch (error) {
       release()
+      throw error
     }
   }
 
-  /** The range, or `undefined` after a refusal was sent. */
-  async #read(request: GetRequest): Promise<ChunkRange | undefined> {
-    const { frames, right } = this.#components
-    const { number, digest, firstLeaf, leaves } = request
+  /** The range, or why it is refused; throws what ends the stream. */
+  async #read({ digest, firstLeaf, leaves }: GetRequest): Promise<ChunkRange | SubnetError> {
     try {
-      return await right.read(digest, firstLeaf, leaves)
+      return await this.#components.right.read(digest, firstLeaf, leaves)
     } catch (error) {
       if (!isTellable(error)) throw error
-      await frames.writeMessage({ type: 'refused', number, failure: toFailure(error) })
-      return undefined
+      return error
     }
+  }
+
+  async #refuse({ number }: GetRequest, error: SubnetError): Promise<void> {
+    await this.#components.frames.writeMessage({ type: 'refused', number, failure: toFailure(error) })
   }
 
   async #send(request: GetRequest, { sizeBytes, bytes, proof }: ChunkRange): Promise<void> {

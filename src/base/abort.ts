@@ -1,6 +1,6 @@
 /** Cancellation: how a caller's patience travels down, and how a deadline joins it. */
 import { setMaxListeners } from 'node:events'
-import type { Clock } from './clock.js'
+import type { Clock, Timer } from './clock.js'
 import { SubnetError } from './errors.js'
 
 /** The last parameter of every function that may wait. */
@@ -33,6 +33,51 @@ export function deadline(
   return {
     signal: scope.signal,
     abort: scope.abort,
+    [Symbol.dispose]() {
+      timer.cancel()
+      scope[Symbol.dispose]()
+    },
+  }
+}
+
+export interface WatchedSignal extends ScopedSignal {
+  /** Something happened: the silence begins anew. */
+  readonly alive: () => void
+}
+
+export interface Patience {
+  readonly silenceMs: number
+  readonly totalMs: number
+}
+
+/** As `deadline`, for work in many steps: aborts after a silence between two of them, or when the whole takes too long. */
+export function watchdog(
+  clock: Clock,
+  { silenceMs, totalMs }: Patience,
+  what: string,
+  parent?: AbortSignal | undefined,
+): WatchedSignal {
+  const scope = childSignal(parent)
+  const startMs = clock.monotonicMs()
+  let aliveMs = startMs
+  // One timer that looks again, not one for each step: there may be thousands of steps a second.
+  const look = (): Timer => {
+    const nowMs = clock.monotonicMs()
+    const leftMs = Math.min(aliveMs + silenceMs, startMs + totalMs) - nowMs
+    if (leftMs > 0) return clock.after(leftMs, () => (timer = look()))
+    const timeoutMs = nowMs - aliveMs >= silenceMs ? silenceMs : totalMs
+    scope.abort(
+      new SubnetError('TIMEOUT', `${what} took longer than ${timeoutMs} ms`, { data: { timeoutMs } }),
+    )
+    return { cancel: () => undefined }
+  }
+  let timer = look()
+  return {
+    signal: scope.signal,
+    abort: scope.abort,
+    alive() {
+      aliveMs = clock.monotonicMs()
+    },
     [Symbol.dispose]() {
       timer.cancel()
       scope[Symbol.dispose]()

@@ -4,6 +4,11 @@
  */
 import type { AbortOptions } from '../base/abort.js'
 
+export interface WriteOptions extends AbortOptions {
+  /** Called whenever the other end has taken some of the bytes: a writer is slow, not stuck, while this goes on. */
+  readonly onProgress?: () => void
+}
+
 export interface Duplex {
   /** Peer id of the other end, proven by the transport's handshake. */
   readonly remotePeer: string
@@ -23,7 +28,7 @@ export interface Duplex {
    * `DISCONNECTED` when the stream is gone. A write whose signal fires may still be sent in part: only `abort` makes
    * sense then. One write at a time.
    */
-  write(bytes: Uint8Array, options?: AbortOptions): Promise<void>
+  write(bytes: Uint8Array, options?: WriteOptions): Promise<void>
 
   /** Says that nothing more will be written; what was written is delivered first. Reading goes on. */
   closeWrite(options?: AbortOptions): Promise<void>

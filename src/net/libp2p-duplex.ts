@@ -7,14 +7,19 @@ import type { Stream, StreamCloseEvent, StreamMessageEvent } from '@libp2p/inter
 import { type AbortOptions, raceAbort } from '../base/abort.js'
 import { invariant, isSubnetError, SubnetError } from '../base/errors.js'
 import { KIB } from '../base/units.js'
-import type { Duplex } from './duplex.js'
+import type { Duplex, WriteOptions } from './duplex.js'
 
 /** Unread input above which the sender gets no more window. What it still may send then is one yamux window. */
-export const UNREAD_MAX_BYTES = 512 * KIB
+export const UNREAD_MAX_BYTES = 256 * KIB
 /** Unsent output above which a write waits: enough to keep the connection busy while the writer prepares more. */
 export const UNSENT_MAX_BYTES = 256 * KIB
-/** A write is handed to libp2p in slices of this size, so that one huge write cannot fill memory either. */
-const WRITE_SLICE_BYTES = 256 * KIB
+/**
+ * A write is handed to libp2p in slices of this size: one yamux frame, whose 12 bytes of header fill one Noise message
+ * (65,519 bytes) with it. A reader gets no byte of a frame before the last, so on a slow line its size is a silence.
+ */
+const WRITE_SLICE_BYTES = 65_519 - 12
+/** Consumed input after which the sender gets new window: half of yamux's first, so that it never waits for the rest. */
+export const WINDOW_STEP_BYTES = 128 * KIB
 /** Unread pieces up to this size are joined with the one before: a flood of one-byte frames must not cost an object each. */
 const SMALL_PIECE_BYTES = 4 * KIB
 const JOINED_MAX_BYTES = 64 * KIB
@@ -32,6 +37,8 @@ export class Libp2pDuplex implements Duplex {
   /** The peer said that it writes nothing more (yamux FIN), so all it wrote is unread or read. */
   #inputComplete = false
   #held = false
+  /** Since the sender last got new window. */
+  #consumedBytes = 0
   #failure: Error | undefined
   #writeEnded = false
   #closing: Promise<void> | undefined
@@ -63,7 +70,7 @@ export class Libp2pDuplex implements Duplex {
         options.signal?.throwIfAborted()
         const piece = this.#unread.shift()
         if (piece !== undefined) {
-          this.#releaseSender()
+          this.#consumed(piece.length)
           return piece
         }
         if (this.#inputComplete) return undefined
@@ -75,7 +82,7 @@ export class Libp2pDuplex implements Duplex {
     }
   }
 
-  async write(bytes: Uint8Array, options: AbortOptions = {}): Promise<void> {
+  async write(bytes: Uint8Array, options: WriteOptions = {}): Promise<void> {
     invariant(!this.#writing, 'one write at a time')
     invariant(!this.#writeEnded, 'a write after closeWrite')
     this.#writing = true
@@ -86,8 +93,10 @@ export class Libp2pDuplex implements Duplex {
         // Not `send`'s answer nor libp2p's `onDrain()`: a drain event of the connection wakes every stream on it, also
         // those whose own window is still shut, and `onDrain()` resolves at once from its second use on.
         while (this.#stream.writeBufferLength > UNSENT_MAX_BYTES) {
+          const beforeBytes = this.#stream.writeBufferLength
           await this.#writable.wait(options)
           if (this.#failure !== undefined) throw this.#failure
+          if (this.#stream.writeBufferLength < beforeBytes) options.onProgress?.()
         }
       }
     } finally {
@@ -163,16 +172,21 @@ export class Libp2pDuplex implements Duplex {
    * Not `pause` and `resume` of the stream: those keep what still arrives in libp2p's own buffer, as an object per
    * frame, and `resume` reopens the window also when the delivery it begins with has just paused the stream again;
    * then the buffer fills until libp2p resets the stream. All input comes here instead and only the window is stopped.
+   * It is stopped from the first frame on, not only above a bound: yamux answers each frame with an update of its own,
+   * and sending those cost a reader as much as decrypting.
    */
   #holdSender(): void {
-    if (this.#held || this.#unread.bytes <= UNREAD_MAX_BYTES) return
+    if (this.#held) return
     this.#held = true
     this.#stream.sendPause()
   }
 
-  #releaseSender(): void {
-    if (!this.#held || this.#unread.bytes > UNREAD_MAX_BYTES / 2 || this.#stream.status !== 'open') return
+  #consumed(bytes: number): void {
+    this.#consumedBytes += bytes
+    if (this.#consumedBytes < WINDOW_STEP_BYTES || this.#unread.bytes > UNREAD_MAX_BYTES) return
+    if (!this.#held || this.#stream.status !== 'open') return
     this.#held = false
+    this.#consumedBytes = 0
     try {
       this.#stream.sendResume()
     } catch (error) {
@@ -248,11 +262,16 @@ function join(last: Uint8Array<ArrayBuffer>, next: Uint8Array): Uint8Array<Array
 class Gate {
   #open: () => void = () => undefined
 
-  wait(options: AbortOptions): Promise<void> {
-    const opened = new Promise<void>((resolve) => {
-      this.#open = resolve
+  wait({ signal }: AbortOptions): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const onAbort = () => reject(signal?.reason)
+      signal?.addEventListener('abort', onAbort, { once: true })
+      this.#open = () => {
+        signal?.removeEventListener('abort', onAbort)
+        resolve()
+      }
+      if (signal?.aborted === true) onAbort()
     })
-    return raceAbort(opened, options.signal)
   }
 
   open(): void {

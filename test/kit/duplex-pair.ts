@@ -5,7 +5,7 @@
 import { type AbortOptions, raceAbort } from '../../src/base/abort.js'
 import { invariant, SubnetError } from '../../src/base/errors.js'
 import { KIB } from '../../src/base/units.js'
-import type { Duplex } from '../../src/net/duplex.js'
+import type { Duplex, WriteOptions } from '../../src/net/duplex.js'
 
 export interface DuplexPairInit {
   /** Unread bytes in one direction above which a write waits. Default 256 KiB. */
@@ -26,6 +26,9 @@ export function duplexPair(init: DuplexPairInit = {}): [Duplex, Duplex] {
   b.join(a)
   return [a, b]
 }
+
+/** Bytes of one write that are queued at a time, about as many as the real adapter hands over. */
+const SLICE_BYTES = 64 * KIB
 
 /** One direction: a bounded queue whose ends wait for "something changed" and look again. */
 class Pipe {
@@ -113,17 +116,20 @@ class PairEnd implements Duplex {
     }
   }
 
-  async write(bytes: Uint8Array, options: AbortOptions = {}): Promise<void> {
+  async write(bytes: Uint8Array, options: WriteOptions = {}): Promise<void> {
     invariant(!this.#writing, 'one write at a time')
     invariant(!this.#outgoing.closed, 'a write after closeWrite')
     options.signal?.throwIfAborted()
     if (this.#failure !== undefined) throw this.#failure
     this.#writing = true
     try {
-      this.#outgoing.push(bytes)
-      while (this.#outgoing.full) {
-        await raceAbort(this.#outgoing.changed(), options.signal)
-        if (this.#failure !== undefined) throw this.#failure
+      for (let at = 0; at < bytes.length; at += SLICE_BYTES) {
+        this.#outgoing.push(bytes.subarray(at, at + SLICE_BYTES))
+        while (this.#outgoing.full) {
+          await raceAbort(this.#outgoing.changed(), options.signal)
+          if (this.#failure !== undefined) throw this.#failure
+          options.onProgress?.()
+        }
       }
     } finally {
       this.#writing = false

@@ -4,7 +4,7 @@
  */
 import { type AbortOptions, raceAbort } from '../../src/base/abort.js'
 import { invariant, SubnetError } from '../../src/base/errors.js'
-import type { Duplex } from '../../src/net/duplex.js'
+import type { Duplex, WriteOptions } from '../../src/net/duplex.js'
 import type { Net, PeerAddress, ProtocolLimits, StreamHandler } from '../../src/net/net.js'
 import { type DuplexPairInit, duplexPair } from './duplex-pair.js'
 
@@ -51,7 +51,7 @@ export class CountedDuplex implements Duplex {
     return piece
   }
 
-  async write(bytes: Uint8Array, options?: AbortOptions): Promise<void> {
+  async write(bytes: Uint8Array, options?: WriteOptions): Promise<void> {
     this.writtenBytes += bytes.length
     await this.#inner.write(bytes, options)
   }

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { childSignal, deadline, raceAbort } from '../../../src/base/abort.js'
+import { childSignal, deadline, raceAbort, watchdog } from '../../../src/base/abort.js'
 import { isSubnetError } from '../../../src/base/errors.js'
 import { FakeClock } from '../../kit/fake-clock.js'
 
@@ -30,6 +30,46 @@ describe('deadline', () => {
     const clock = new FakeClock()
     {
       using _ = deadline(clock, 500, 'work')
+      assert.equal(clock.pendingTimers, 1)
+    }
+    assert.equal(clock.pendingTimers, 0)
+  })
+})
+
+describe('watchdog', () => {
+  const PATIENCE = { silenceMs: 100, totalMs: 450 }
+
+  it('aborts after a silence, counted from the last sign of life', async () => {
+    const clock = new FakeClock()
+    const watch = watchdog(clock, PATIENCE, 'the body')
+    await clock.advance(60)
+    watch.alive()
+    await clock.advance(99)
+    assert.equal(watch.signal.aborted, false)
+    await clock.advance(1)
+    assert.ok(isSubnetError(watch.signal.reason, 'TIMEOUT'))
+    assert.match(watch.signal.reason.message, /the body took longer than 100 ms/)
+  })
+
+  it('aborts after the whole time however lively the work is', async () => {
+    const clock = new FakeClock()
+    const watch = watchdog(clock, PATIENCE, 'the body')
+    for (let passedMs = 0; passedMs < 440; passedMs += 10) {
+      await clock.advance(10)
+      watch.alive()
+    }
+    assert.equal(watch.signal.aborted, false)
+    await clock.advance(10)
+    assert.match(watch.signal.reason.message, /the body took longer than 450 ms/)
+  })
+
+  it('leaves no timer behind when it is released', async () => {
+    const clock = new FakeClock()
+    {
+      using watch = watchdog(clock, PATIENCE, 'work')
+      await clock.advance(50)
+      watch.alive()
+      await clock.advance(60)
       assert.equal(clock.pendingTimers, 1)
     }
     assert.equal(clock.pendingTimers, 0)

@@ -3,8 +3,12 @@ import assert from 'node:assert/strict'
 import { setImmediate as turn } from 'node:timers/promises'
 import { type Stream, StreamAbortEvent, StreamCloseEvent, StreamMessageEvent } from '@libp2p/interface'
 import { isSubnetError } from '../../../src/base/errors.js'
-import { KIB } from '../../../src/base/units.js'
-import { Libp2pDuplex, UNREAD_MAX_BYTES, UNSENT_MAX_BYTES } from '../../../src/net/libp2p-duplex.js'
+import {
+  Libp2pDuplex,
+  UNREAD_MAX_BYTES,
+  UNSENT_MAX_BYTES,
+  WINDOW_STEP_BYTES,
+} from '../../../src/net/libp2p-duplex.js'
 
 describe('Libp2pDuplex', () => {
   describe('writing', () => {
@@ -19,6 +23,22 @@ describe('Libp2pDuplex', () => {
       stream.drain()
       await turn()
       assert.equal(write.state, 'done')
+    })
+
+    it('reports progress when bytes left, and none for an event that moved nothing', async () => {
+      const { stream, duplex } = open()
+      let progress = 0
+      const onProgress = () => {
+        progress += 1
+      }
+      const write = settling(duplex.write(new Uint8Array(UNSENT_MAX_BYTES + 1), { onProgress }))
+      await turn()
+      stream.dispatchEvent(new Event('drain'))
+      await turn()
+      assert.equal(progress, 0)
+      stream.drain()
+      await turn()
+      assert.deepEqual([progress, write.state], [1, 'done'])
     })
 
     it('waits for a fresh drain event the hundredth time as the first', async () => {
@@ -65,16 +85,25 @@ describe('Libp2pDuplex', () => {
   })
 
   describe('reading', () => {
-    it('stops the sender above the limit and lets it go on at half of it', async () => {
+    it('gives the sender new window once for many frames, when enough was read', async () => {
       const { stream, duplex } = open()
-      const piece = new Uint8Array(64 * KIB)
-      for (let bytes = 0; bytes < UNREAD_MAX_BYTES; bytes += piece.length) stream.message(piece)
-      assert.deepEqual(stream.calls, [])
-      stream.message(piece)
-      stream.message(piece)
-      assert.deepEqual(stream.calls, ['sendPause'])
-      let unread = UNREAD_MAX_BYTES + 2 * piece.length
-      while (unread > UNREAD_MAX_BYTES / 2) {
+      const piece = new Uint8Array(WINDOW_STEP_BYTES / 4)
+      for (let round = 0; round < 3; round += 1) {
+        for (let frame = 0; frame < 4; frame += 1) stream.message(piece)
+        assert.deepEqual(stream.calls, ['sendPause'])
+        for (let read = 0; read < 3; read += 1) await duplex.read()
+        assert.deepEqual(stream.calls, ['sendPause'])
+        await duplex.read()
+        assert.deepEqual(stream.calls.splice(0), ['sendPause', 'sendResume'])
+      }
+    })
+
+    it('gives the sender no window while too much is unread', async () => {
+      const { stream, duplex } = open()
+      const piece = new Uint8Array(WINDOW_STEP_BYTES)
+      let unread = 2 * UNREAD_MAX_BYTES
+      for (let bytes = 0; bytes < unread; bytes += piece.length) stream.message(piece)
+      while (unread > UNREAD_MAX_BYTES) {
         assert.deepEqual(stream.calls, ['sendPause'])
         unread -= (await duplex.read())?.length ?? 0
       }
