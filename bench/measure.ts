@@ -15,10 +15,18 @@ export async function interleave(
   a: () => Promise<Sample>,
   b: () => Promise<Sample>,
 ): Promise<{ readonly a: readonly Sample[]; readonly b: readonly Sample[] }> {
-  const samples = { a: [] as Sample[], b: [] as Sample[] }
-  for (let pair = 0; pair < pairs; pair += 1) {
-    samples.a.push(await a())
-    samples.b.push(await b())
+  const [samplesA = [], samplesB = []] = await interleaveAll(pairs, [a, b])
+  return { a: samplesA, b: samplesB }
+}
+
+/** As `interleave`, for any number of sides; the samples of each, in their order. */
+export async function interleaveAll(
+  rounds: number,
+  sides: ReadonlyArray<() => Promise<Sample>>,
+): Promise<readonly (readonly Sample[])[]> {
+  const samples = sides.map((): Sample[] => [])
+  for (let round = 0; round < rounds; round += 1) {
+    for (const [i, side] of sides.entries()) samples[i]?.push(await side())
   }
   return samples
 }

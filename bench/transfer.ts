@@ -1,5 +1,6 @@
 /**
- * Verified chunk transfer, one miner process to one client process, against a bare libp2p stream of the same stack.
+ * Verified chunk transfer, one miner process to one client process, against a bare libp2p stream of the same stack, and
+ * against Helia's bitswap if it is installed: `npm ci --prefix bench/helia`.
  *
  *   node dist/bench/transfer.js [MiB, default 1024]
  */
@@ -27,9 +28,19 @@ import { Locator } from '../src/transfer/locate.js'
 import { HolderSearch } from '../src/transfer/search.js'
 import { candidatePeer } from '../src/transfer/store-pool.js'
 import { BARE_PROTOCOL, bareNet } from './bare-peer.js'
-import { interleave, machine, median, medianRatio, peakMiB, sample, table } from './measure.js'
+import { HeliaPeers, heliaInstalled } from './helia-peers.js'
+import {
+  interleaveAll,
+  machine,
+  median,
+  medianRatio,
+  peakMiB,
+  type Sample,
+  sample,
+  table,
+} from './measure.js'
 
-const PAIRS = 5
+const ROUNDS = 5
 /** Requests outstanding: within the stream's credit of 4 MiB. */
 const DEPTH = 4
 
@@ -49,34 +60,43 @@ try {
   const dialer = bareNet([])
   await dialer.start()
   const minerPid = devnet.miners[0]?.process.pid ?? 0
-  const { a, b } = await interleave(
-    PAIRS,
+  const helia = heliaInstalled() ? await HeliaPeers.start(chunks) : undefined
+  const sides = [
     () => sample(() => fetchAll(client, stored), [minerPid]),
     () => sample(() => readBare(dialer, barePeer), [bare.pid ?? 0]),
-  )
-  const rate = (samples: typeof a) => median(samples.map(({ seconds }) => chunks / seconds)).toFixed(0)
-  const cpu = (samples: typeof a) => median(samples.map((one) => one.cpuSeconds / (chunks / 1024))).toFixed(2)
-  const ratio = medianRatio(
-    b.map(({ seconds }) => seconds),
-    a.map(({ seconds }) => seconds),
-  )
-  console.log(`${chunks} chunks of 1 MiB, ${PAIRS} interleaved pairs, medians; ${machine()}`)
+    ...(helia === undefined ? [] : [() => helia.fetch()]),
+  ]
+  const [ours = [], bares = [], helias] = await interleaveAll(ROUNDS, sides)
+  const row = (name: string, samples: readonly Sample[]) => [
+    name,
+    median(samples.map(({ seconds }) => chunks / seconds)).toFixed(0),
+    median(samples.map(({ cpuSeconds }) => cpuSeconds / (chunks / 1024))).toFixed(2),
+    medianRatio(seconds(bares), seconds(samples)).toFixed(2),
+    medianRatio(seconds(samples), seconds(ours)).toFixed(2),
+  ]
+  console.log(`${chunks} chunks of 1 MiB, medians of ${ROUNDS} interleaved rounds; ${machine()}`)
   console.log(
     table([
-      ['', 'MiB/s', 'CPU s/GiB both ends', 'of bare'],
-      ['verified chunks, one miner → one client', rate(a), cpu(a), ratio.toFixed(2)],
-      ['bare libp2p stream, same stack', rate(b), cpu(b), '1.00'],
+      ['', 'MiB/s', 'CPU s/GiB both ends', 'of bare', 'time of ours'],
+      row('verified chunks, one miner → one client', ours),
+      row('bare libp2p stream, same stack', bares),
+      ...(helias === undefined ? [] : [row('Helia bitswap, same transport', helias)]),
     ]),
   )
   console.log(
     `peak memory: client ${peakMiB('self').toFixed(0)} MiB, miner ${peakMiB(minerPid).toFixed(0)} MiB`,
   )
   bare.disconnect()
+  helia?.stop()
   await dialer.stop()
   await client.stop()
 } finally {
   await devnet.stop()
   await rm(path, { recursive: true, force: true })
+}
+
+function seconds(samples: readonly Sample[]): number[] {
+  return samples.map((one) => one.seconds)
 }
 
 interface Stored {
