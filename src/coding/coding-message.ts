@@ -3,6 +3,7 @@
  * thread is part of this process. Large bytes are moved, not copied.
  */
 import { InvariantError, SubnetError } from '../base/errors.js'
+import { release } from '../base/release.js'
 import { type ChunkReference, type SpanContent, VerifiedSpan } from '../redundancy/chunk.js'
 import type { EncodedSegment, EncodeSegmentInit, SegmentSource } from '../redundancy/segment.js'
 import { decodeSegment, encodeSegment } from '../redundancy/segment.js'
@@ -72,10 +73,12 @@ export function answer(task: CodingTask): Parcel<CodingAnswer> {
       const segment = encodeSegment(task)
       // Chunks of a public segment are views into one buffer.
       const moved = [...new Set(segment.chunks.map(({ bytes }) => bytes.buffer))]
+      if (!moved.includes(task.plaintext.buffer)) release(task.plaintext)
       return { message: { type: 'encoded', segment }, moved: moved.filter((b) => b instanceof ArrayBuffer) }
     }
     const chunks = task.chunks.map((content) => content && VerifiedSpan.fromContent(content))
     const plaintext = whole(decodeSegment({ ...task, chunks }, task.objectKey))
+    for (const content of task.chunks) if (content !== undefined) release(content.bytes)
     return { message: { type: 'decoded', plaintext }, moved: [plaintext.buffer] }
   } catch (error) {
     return { message: { type: 'failed', error: errorContent(error) }, moved: [] }

@@ -14,6 +14,7 @@ import { createCipheriv, createDecipheriv } from 'node:crypto'
 import { concat } from 'uint8arrays/concat'
 import { fromString } from 'uint8arrays/from-string'
 import { invariant, SubnetError } from '../base/errors.js'
+import { release } from '../base/release.js'
 import { hkdf, hmacSha256 } from '../crypto/hash.js'
 import { u32, u64 } from './big-endian.js'
 
@@ -70,7 +71,9 @@ export function sealSegment(objectKey: Uint8Array, position: SegmentPosition, pl
     const plain = plaintext.subarray(frame * FRAME_PLAIN_BYTES, (frame + 1) * FRAME_PLAIN_BYTES)
     const cipher = createCipheriv(CIPHER, key, nonceOf(frame), { authTagLength: FRAME_TAG_BYTES })
     cipher.setAAD(frameAad(position, frame, frames))
-    ciphertext.set(cipher.update(plain), frame * FRAME_BYTES)
+    const sealed = cipher.update(plain)
+    ciphertext.set(sealed, frame * FRAME_BYTES)
+    release(sealed)
     cipher.final() // Empty in GCM, but the tag exists only after it.
     ciphertext.set(cipher.getAuthTag(), frame * FRAME_BYTES + plain.length)
   }
@@ -111,7 +114,9 @@ export function openFrames(objectKey: Uint8Array, sealed: SealedFrames): Uint8Ar
     const decipher = createDecipheriv(CIPHER, key, nonceOf(frame), { authTagLength: FRAME_TAG_BYTES })
     decipher.setAAD(frameAad(sealed, frame, framesOfSegment))
     decipher.setAuthTag(bytes.subarray(tagAt))
-    plaintext.set(decipher.update(bytes.subarray(0, tagAt)), i * FRAME_PLAIN_BYTES)
+    const opened = decipher.update(bytes.subarray(0, tagAt))
+    plaintext.set(opened, i * FRAME_PLAIN_BYTES)
+    release(opened)
     try {
       decipher.final()
     } catch (cause) {

@@ -5,6 +5,7 @@
  */
 import { equals } from 'uint8arrays/equals'
 import { invariant, SubnetError } from '../base/errors.js'
+import { release } from '../base/release.js'
 import { sha256 } from '../crypto/hash.js'
 import { type ChunkReference, describeChunk, type VerifiedSpan } from './chunk.js'
 import { type ChunkSpan, chunkBytes, coderBytes, type SegmentShape, segmentShape } from './layout.js'
@@ -49,9 +50,11 @@ export function encodeSegment(init: EncodeSegmentInit): EncodedSegment {
   if (objectKey === undefined) return { shape, chunks: codeChunks(shape, plaintext).map(encodedChunk) }
   const { salt, ciphertext } = sealSegment(objectKey, init, plaintext)
   const maskRoot = maskRootOf(objectKey)
-  const chunks = codeChunks(shape, ciphertext).map((bytes, chunk) =>
+  const coded = codeChunks(shape, ciphertext)
+  const chunks = coded.map((bytes, chunk) =>
     encodedChunk(maskChunk(maskRoot, { salt, segment: index, chunk }, bytes)),
   )
+  for (const bytes of [ciphertext, ...coded]) release(bytes)
   return { shape, salt, chunks }
 }
 
@@ -76,6 +79,8 @@ export function decodeSegment(source: SegmentSource, objectKey?: Uint8Array): Ui
     const opened = openChunk(shape, entry, objectKey, bytes, chunk, 0)
     plaintext.set(opened, offset)
     offset += opened.length
+    // A private segment's are copies, unmasked and unsealed; a public one's are the chunks themselves.
+    if (shape.class === 'private') for (const done of [bytes, opened]) release(done)
   }
   return plaintext
 }
