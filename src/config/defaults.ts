@@ -10,6 +10,8 @@ export const DEFAULT_WALLET_NAME = 'default'
 export const DEFAULT_WALLET_HOTKEY = 'default'
 /** Loopback: a node is public only when its operator says so. Port 0 is any free one. */
 export const DEFAULT_LISTEN = '/ip4/127.0.0.1/tcp/0'
+/** Bittensor's own default for `--axon.port`. */
+export const DEFAULT_AXON_PORT = 8091
 export const DEFAULT_PROFILE = 'small'
 /** 7,200 blocks of 12 s are a day; leases last 30 days unless asked otherwise. */
 export const DEFAULT_LEASE_BLOCKS = 30 * 7_200

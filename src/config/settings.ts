@@ -34,6 +34,7 @@ export interface Setting<T> {
 const LOG_LEVELS = ['debug', 'info', 'warn', 'error', 'silent'] as const
 
 const text = z.coerce.string().min(1)
+const port = z.coerce.number().int().min(1).max(65_535)
 const size = z
   .union([z.number().int().positive(), z.string()])
   .transform((input, context) => (typeof input === 'number' ? input : readSize(input, context)))
@@ -50,7 +51,7 @@ export const SETTINGS = {
   'subtensor.devchain_port': setting(
     "port of this machine's own devchain, used when no chain is named",
     '<n>',
-    z.coerce.number().int().min(1).max(65_535),
+    port,
     DEFAULT_DEVCHAIN_PORT,
   ),
   'subtensor.devchain_block_ms': setting(
@@ -69,6 +70,16 @@ export const SETTINGS = {
     DEFAULT_THRESHOLD,
   ),
   listen: setting('multiaddr to listen on', '<multiaddr>', text, DEFAULT_LISTEN),
+  announce: setting(
+    'multiaddr others reach this node at (default: where it listens)',
+    '<multiaddr>',
+    text,
+    undefined,
+  ),
+  'axon.ip': setting("Bittensor's way to say --listen: address", '<ip>', text, undefined),
+  'axon.port': setting("Bittensor's way to say --listen: port", '<n>', port, undefined),
+  'axon.external_ip': setting("Bittensor's way to say --announce: address", '<ip>', text, undefined),
+  'axon.external_port': setting("Bittensor's way to say --announce: port", '<n>', port, undefined),
   'wallet.name': setting('Bittensor wallet to use', '<name>', text, DEFAULT_WALLET_NAME),
   'wallet.hotkey': setting('hotkey in that wallet', '<name>', text, DEFAULT_WALLET_HOTKEY),
   'wallet.path': setting('directory of wallets', '<path>', text, defaultWalletPath()),

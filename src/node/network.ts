@@ -30,6 +30,8 @@ export interface NetworkInit {
   readonly peerKeySeed: Uint8Array
   /** Multiaddrs; empty for a node that only dials. */
   readonly listen: readonly string[]
+  /** Multiaddr told to others instead of those listened on. */
+  readonly announce?: string | undefined
 }
 
 export interface Network {
@@ -47,6 +49,7 @@ export function createNetwork(components: NetworkComponents, init: NetworkInit):
       netuid: domain.netuid,
       privateKeySeed: init.peerKeySeed,
       listen: init.listen,
+      ...(init.announce === undefined ? {} : { announce: [init.announce] }),
       privateAddresses: true,
       dht: true,
       gossip: false,

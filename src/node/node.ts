@@ -52,6 +52,8 @@ export interface NodeInit {
   readonly wallet?: WalletLocation
   /** Multiaddrs to listen on. Default: loopback, any port. */
   readonly listen?: readonly string[]
+  /** Multiaddr others reach the node at, when it is not one it listens on: behind NAT, or listening on all addresses. */
+  readonly announce?: string
   /** Miner: bytes offered. */
   readonly capacityBytes?: number
   /** Miner: share of the free disk offered when no capacity is given. */
@@ -254,7 +256,12 @@ export class SubnetNode implements Startable {
     const { chain, view, hotkey, coldkey, membership, peerKeySeed } = base
     const network = createNetwork(
       { clock, logger, chain, view, signer: hotkey },
-      { role: this.#init.role, peerKeySeed, listen: this.#init.listen ?? [DEFAULT_LISTEN] },
+      {
+        role: this.#init.role,
+        peerKeySeed,
+        listen: this.#init.listen ?? [DEFAULT_LISTEN],
+        announce: this.#init.announce,
+      },
     )
     const { net, domain } = network
     const actors = new ActorSystem({ clock, log: logger }, { onFailure })

@@ -5,6 +5,7 @@ import { systemClock } from '../../base/clock.js'
 import { type ErrorCode, SubnetError } from '../../base/errors.js'
 import { silentLogger } from '../../base/log.js'
 import { systemRandom } from '../../base/random.js'
+import { nodeAddresses } from '../../config/addresses.js'
 import { chainEndpoint } from '../../config/chain-endpoint.js'
 import { examine, type Finding } from '../../node/doctor.js'
 import { addOutputOptions, addSettings, commandConfig, type OutputOptions } from '../options.js'
@@ -36,6 +37,8 @@ export function addDoctor(program: Command): void {
     'capacity',
     'threshold',
     'listen',
+    'axon.ip',
+    'axon.port',
     'wallet.name',
     'wallet.hotkey',
     'wallet.path',
@@ -55,7 +58,7 @@ async function doctor(options: DoctorOptions): Promise<void> {
       chain: chainEndpoint(config),
       netuid: config.get('netuid'),
       dataPath: join(config.get('db_root_path'), 'dev', config.optional('node_name') ?? `${role}-1`),
-      listen: config.get('listen'),
+      listen: nodeAddresses(config).listen,
       ...(capacityBytes === undefined ? {} : { capacityBytes }),
       ...walletOf(config),
     },

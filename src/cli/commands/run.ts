@@ -7,6 +7,7 @@ import { createLogger, type Logger } from '../../base/log.js'
 import { systemRandom } from '../../base/random.js'
 import { formatBytes } from '../../base/units.js'
 import type { WalletLocation } from '../../chain/wallet.js'
+import { nodeAddresses } from '../../config/addresses.js'
 import { chainEndpoint } from '../../config/chain-endpoint.js'
 import { DEV_CAPACITY_BYTES, DEV_VISIT_INTERVAL_MS } from '../../config/defaults.js'
 import type { Config } from '../../config/resolve.js'
@@ -52,6 +53,11 @@ export function addRun(program: Command): void {
     'capacity',
     'threshold',
     'listen',
+    'announce',
+    'axon.ip',
+    'axon.port',
+    'axon.external_ip',
+    'axon.external_port',
     'wallet.name',
     'wallet.hotkey',
     'wallet.path',
@@ -114,12 +120,14 @@ async function startUnderFreeName(
 
 function nodeInit(role: ServingRole, name: string, config: Config): NodeInit {
   const capacityBytes = capacityOf(config)
+  const { listen, announce } = nodeAddresses(config)
   return {
     role,
     chain: chainEndpoint(config),
     netuid: config.get('netuid'),
     dataPath: join(config.get('db_root_path'), 'dev', name),
-    listen: [config.get('listen')],
+    listen: [listen],
+    ...(announce === undefined ? {} : { announce }),
     threshold: config.get('threshold'),
     visitIntervalMs: DEV_VISIT_INTERVAL_MS,
     ...(capacityBytes === undefined ? {} : { capacityBytes }),
