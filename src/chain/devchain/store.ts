@@ -137,6 +137,10 @@ export class DevchainStore {
     log.blocks += 1
   }
 
+  get isOpen(): boolean {
+    return this.#log !== undefined
+  }
+
   get snapshotDue(): boolean {
     return (this.#log?.blocks ?? 0) >= SNAPSHOT_BLOCKS
   }

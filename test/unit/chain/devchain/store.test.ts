@@ -134,6 +134,14 @@ describe('devchain store', () => {
       assert.deepEqual([again.devchain.stateHash, again.devchain.head], [stateHash, head])
       await again.devchain.stop()
     }
+    // Some of its bytes may be on the disk and others not.
+    const holed = Uint8Array.from(whole)
+    holed.fill(0, whole.length - 4)
+    writeFileSync(log, holed)
+    const holedLife = await live()
+    assert.equal(holedLife.devchain.head.number, 1)
+    await holedLife.devchain.stop()
+    writeFileSync(log, whole)
     // A torn frame may look like one of any length.
     writeFileSync(log, Buffer.concat([whole, Buffer.alloc(7, 255)]))
     assert.equal((await live()).devchain.head.number, 2)
@@ -174,6 +182,15 @@ describe('devchain store', () => {
     writeFileSync(file('snapshot'), snapshot)
     writeFileSync(join(directory.path, 'chain.json'), '{"format":1')
     await assert.rejects(live(), damaged('Damaged'))
+  })
+
+  it('goes on in the same process when it is stopped and started', async () => {
+    const { devchain, blocks } = await live()
+    await blocks(3)
+    await devchain.stop()
+    await devchain.start()
+    await blocks(1)
+    assert.equal(devchain.head.number, 4)
   })
 
   it('begins anew when it was cleared', async () => {
