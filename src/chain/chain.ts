@@ -1,34 +1,77 @@
 /**
- * The `Chain` port: what roles may know of and ask from the chain. Adapters: the embedded devchain in-process and over
- * WebSocket; subtensor follows. The conformance suite runs against each. Numbers in rao (10⁻⁹ TAO) are BigInt.
+ * The `Chain` port: what roles, registration and the operator's commands may know of and ask from the chain. Adapters:
+ * the embedded devchain in-process and over WebSocket, and subtensor. One conformance suite runs against each. Numbers
+ * in rao (10⁻⁹ TAO) are BigInt. What a call is refused with is the chain's business, how a refusal looks is this file's.
  */
 import type { AbortOptions } from '../base/abort.js'
 import type { Startable } from '../base/lifecycle.js'
 import type { Signer } from '../crypto/keys.js'
 
+/**
+ * The data of every `CHAIN_REFUSED`. `kind` is where it was refused: before it was sent, by the node's pool (with the
+ * RPC's custom `code`), or inside a block. `reason` is the chain's own error name, or names the precondition.
+ */
+export type RefusalData = {
+  readonly kind: 'precondition' | 'pool' | 'dispatch'
+  readonly reason: string
+  readonly code?: number
+  /** The first block in which the same call will do, where that is known. */
+  readonly block?: number
+}
+
 export interface BlockHead {
   readonly number: number
   /** 0x-prefixed hex. */
   readonly hash: string
+  /** When it was made, as its author says. */
+  readonly timestampMs: number
+}
+
+/** How explorers find a node; the peer id is in the `ChainRecord`. */
+export interface Axon {
+  /** IPv4 or IPv6 in text. */
+  readonly ip: string
+  readonly port: number
+}
+
+/** How a hotkey fared in the last epoch. Shares are u16 of 65,535, as the chain stores them. */
+export interface NeuronScores {
+  /** When it last set or committed weights; its registration counts as setting. */
+  readonly lastUpdateBlock: number
+  /** Within the activity cutoff at the last epoch. */
+  readonly active: boolean
+  readonly consensus: number
+  readonly incentive: number
+  readonly dividends: number
+  readonly validatorTrust: number
+  /** Earned in the last epoch, in rao of the subnet's alpha. */
+  readonly emissionRao: bigint
 }
 
 /** One registered hotkey. */
-export interface Neuron {
+export interface Neuron extends NeuronScores {
   readonly uid: number
   /** SS58. */
   readonly hotkey: string
   /** SS58 of the owner: identities of one coldkey count as one operator. */
   readonly coldkey: string
+  /** Stake weight on this subnet: its alpha, and root stake as far as the chain counts it. */
   readonly stakeRao: bigint
   /** May act as a validator until the next epoch. */
   readonly validatorPermit: boolean
   readonly registeredAtBlock: number
+  /** Where it serves, as it announced with `serve`; absent before. */
+  readonly axon?: Axon
 }
 
 /** The subnet at one block. Neurons in uid order. */
 export interface Metagraph {
   readonly netuid: number
   readonly block: number
+  /** Index of the epoch that `block` is in, as commits and reveals count it. */
+  readonly epoch: number
+  /** The first block after `block` with an epoch step, by the runtime's own rule (`epoch.ts`), if tempo stays. */
+  readonly nextEpochBlock: number
   readonly neurons: readonly Neuron[]
 }
 
@@ -47,7 +90,7 @@ export interface ChainConstants {
   readonly genesisHash: string
   readonly netuid: number
   readonly blockMs: number
-  /** Blocks per epoch. */
+  /** Blocks per epoch, as read at `start`; the owner may change it, see `Hyperparameters`. */
   readonly tempo: number
 }
 
@@ -55,36 +98,6 @@ export interface Registration {
   readonly hotkey: Signer
   /** SS58. */
   readonly coldkey: string
-}
-
-/**
- * All calls reject with `CHAIN_UNAVAILABLE` when the chain does not answer and `CHAIN_REFUSED` when it says no, with
- * the chain's own name for it in `data.reason`.
- */
-export interface Chain extends Startable {
-  /** Known after `start`. */
-  readonly constants: ChainConstants
-  head(options?: AbortOptions): Promise<BlockHead>
-  /**
-   * Calls back for every new head this adapter sees, in the chain's order. A chain that lost blocks (a reorg, a
-   * devchain restarted without its state) announces a lower number again. Returns the function that unregisters.
-   */
-  onHead(listener: (head: BlockHead) => void): () => void
-  /** At the head, or at a past block the adapter still knows; `UnknownBlock` for any other. */
-  metagraph(options?: AbortOptions & { readonly at?: number }): Promise<Metagraph>
-  /** 32 bytes nobody could predict before that block. */
-  randomness(block: number, options?: AbortOptions): Promise<Uint8Array>
-  /**
-   * Resolves with the uid once the registration is in a block; a hotkey that is registered keeps its uid, and is
-   * refused as `NonAssociatedColdKey` when it belongs to another coldkey.
-   */
-  registerHotkey(registration: Registration, options?: AbortOptions): Promise<number>
-  /** Resolves once the stake is in a block. */
-  addStake(hotkey: Signer, amountRao: bigint, options?: AbortOptions): Promise<void>
-  /** Replaces the hotkey's record; resolves once it is in a block. Rejects with `INVALID` for a malformed record. */
-  commit(hotkey: Signer, record: ChainRecord, options?: AbortOptions): Promise<void>
-  /** At the head, by hotkey; only registered hotkeys that committed one. Texts are canonical. */
-  records(options?: AbortOptions): Promise<ReadonlyMap<string, ChainRecord>>
 }
 
 /**
@@ -145,16 +158,9 @@ export interface WeightsChain {
   /** By uid of the validator, its row of [uid, u16]; rows of validators that set none are absent. */
   weights(options?: AbortOptions): Promise<ReadonlyMap<number, ReadonlyArray<readonly [number, number]>>>
   setWeights(hotkey: Signer, weights: Weights, options?: AbortOptions): Promise<void>
-  /** `hash` is `weightsCommitHash` of what will be revealed. */
+  /** `hash` is `weightsCommitHash` (`weights-commit.ts`) of what will be revealed. */
   commitWeights(hotkey: Signer, hash: Uint8Array, options?: AbortOptions): Promise<void>
   revealWeights(hotkey: Signer, reveal: WeightsReveal, options?: AbortOptions): Promise<void>
-}
-
-/** How explorers find a node; the peer id is in the `ChainRecord`. */
-export interface Axon {
-  /** IPv4 or IPv6 in text. */
-  readonly ip: string
-  readonly port: number
 }
 
 /** What a subnet says of itself; texts are UTF-8. */
@@ -179,11 +185,7 @@ export interface SubnetInfo {
   readonly identity: SubnetIdentity | undefined
 }
 
-/**
- * What the coldkey does: it pays, so each of these is planned and shown before it is sent. All of them refuse with
- * `CHAIN_REFUSED`, whose data is `{ kind, reason, code?, block? }`: `kind` 'pool' (with the RPC's custom `code`),
- * 'dispatch' (the chain's error name) or 'precondition' (`reason` names it, `block` is when it will hold, if known).
- */
+/** What the coldkey does: it pays, so each of these is planned and shown before it is sent. */
 export interface RegistryChain {
   /** Free balance of a coldkey. */
   balanceRao(coldkey: string, options?: AbortOptions): Promise<bigint>
@@ -229,27 +231,48 @@ export interface RegistryChain {
 export interface SubnetChain {
   /** The newest block that cannot be undone. */
   finalizedHead(options?: AbortOptions): Promise<BlockHead>
-  hyperparameters(options?: AbortOptions & { readonly at?: number }): Promise<Hyperparameters>
+  /** Of the adapter's own subnet, or of `netuid`; `SubnetNotExists` when there is none. */
+  hyperparameters(
+    options?: AbortOptions & { readonly at?: number; readonly netuid?: number },
+  ): Promise<Hyperparameters>
   /** Announces where the hotkey serves. */
   serve(hotkey: Signer, axon: Axon, options?: AbortOptions): Promise<void>
 }
 
-/** How a hotkey fared in the last epoch, as `Neuron` will carry it. Shares are u16 of 65,535, as the chain stores them. */
-export interface NeuronScores {
-  readonly lastUpdateBlock: number
-  readonly active: boolean
-  readonly consensus: number
-  readonly incentive: number
-  readonly dividends: number
-  readonly validatorTrust: number
-  /** Earned in the last epoch, in rao of the subnet's alpha. */
-  readonly emissionRao: bigint
-}
-
 /** Devchain only: identities without a coldkey get in, and get stake, at no cost. */
 export interface Faucet {
-  /** Resolves with the uid; a hotkey that is registered keeps its uid. */
+  /**
+   * Resolves with the uid once the registration is in a block; a hotkey that is registered keeps its uid, and is
+   * refused as `NonAssociatedColdKey` when it belongs to another coldkey.
+   */
   join(registration: Registration, options?: AbortOptions): Promise<number>
-  /** The faucet stakes for the hotkey. */
+  /** The faucet stakes for the hotkey; resolves once the stake is in a block. */
   stake(hotkey: Signer, amountRao: bigint, options?: AbortOptions): Promise<void>
+  /** The faucet pays a coldkey; resolves once the balance is in a block. */
+  pay(coldkey: Signer, amountRao: bigint, options?: AbortOptions): Promise<void>
+}
+
+/**
+ * All calls reject with `CHAIN_UNAVAILABLE` when the chain does not answer, and `CHAIN_REFUSED` when it says no: its
+ * data is a `RefusalData`.
+ */
+export interface Chain extends Startable, WeightsChain, RegistryChain, SubnetChain {
+  /** Known after `start`. */
+  readonly constants: ChainConstants
+  /** `undefined` where value is real. */
+  readonly faucet: Faucet | undefined
+  head(options?: AbortOptions): Promise<BlockHead>
+  /**
+   * Calls back for every new head this adapter sees, in the chain's order. A chain that lost blocks (a reorg, a
+   * devchain restarted without its state) announces a lower number again. Returns the function that unregisters.
+   */
+  onHead(listener: (head: BlockHead) => void): () => void
+  /** At the head, or at a past block the adapter still knows; `UnknownBlock` for any other. */
+  metagraph(options?: AbortOptions & { readonly at?: number }): Promise<Metagraph>
+  /** 32 bytes nobody could predict before that block. */
+  randomness(block: number, options?: AbortOptions): Promise<Uint8Array>
+  /** Replaces the hotkey's record; resolves once it is in a block. Rejects with `INVALID` for a malformed record. */
+  commit(hotkey: Signer, record: ChainRecord, options?: AbortOptions): Promise<void>
+  /** At the head, by hotkey; only registered hotkeys that committed one. Texts are canonical. */
+  records(options?: AbortOptions): Promise<ReadonlyMap<string, ChainRecord>>
 }

@@ -1,6 +1,26 @@
-/** When permits change: an epoch begins at every block that `tempo` divides, on the devchain as its state machine has it. */
+/**
+ * When epochs step: both rules that runtimes have used. An adapter picks the one its runtime follows and says the
+ * result in `Metagraph.nextEpochBlock`; nobody else computes with a tempo.
+ */
 
-/** The first block after `block` at which the chain hands out permits. */
-export function nextEpochBlock(tempo: number, block: number): number {
-  return (Math.floor(block / tempo) + 1) * tempo
+/**
+ * With a stored anchor, as runtimes with dynamic tempo (spec 425: `should_run_epoch`, `LastEpochBlock`) and the devchain
+ * have it: an epoch is `tempo` blocks long. The first block after `block` with a step.
+ */
+export function nextAnchoredEpochBlock(lastEpochBlock: number, tempo: number, block: number): number {
+  const passed = Math.max(0, Math.floor((block - lastEpochBlock) / tempo))
+  return lastEpochBlock + (passed + 1) * tempo
+}
+
+/**
+ * Older runtimes (spec 381: `blocks_until_next_epoch`): a step wherever `(block + netuid + 1) % (tempo + 1) === 0`. The
+ * first such block after `block`.
+ */
+export function nextModularEpochBlock(netuid: number, tempo: number, block: number): number {
+  return (modularEpoch(netuid, tempo, block) + 1) * (tempo + 1) - (netuid + 1)
+}
+
+/** The epoch's index on those runtimes (`get_epoch_index`). */
+export function modularEpoch(netuid: number, tempo: number, block: number): number {
+  return Math.floor((block + netuid + 1) / (tempo + 1))
 }

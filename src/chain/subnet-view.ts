@@ -29,6 +29,7 @@ export class SubnetView implements Startable {
   #members: ReadonlyMap<string, Member> = new Map()
   #headBlock = 0
   #membersBlock = 0
+  #nextEpochBlock = 0
   #refreshing: Promise<void> | undefined
   #refreshAgain = false
   #unsubscribe: (() => void) | undefined
@@ -62,6 +63,11 @@ export class SubnetView implements Startable {
   /** Block of the member snapshot: how stale authority is. */
   get membersBlock(): number {
     return this.#membersBlock
+  }
+
+  /** The block after the snapshot in which permits may change. */
+  get nextEpochBlock(): number {
+    return this.#nextEpochBlock
   }
 
   /** In uid order. */
@@ -112,6 +118,7 @@ export class SubnetView implements Startable {
     }
     this.#members = members
     this.#membersBlock = metagraph.block
+    this.#nextEpochBlock = metagraph.nextEpochBlock
     for (const listener of this.#listeners) listener()
   }
 

@@ -13,7 +13,6 @@ import type { Random } from '../base/random.js'
 import { formatBytes } from '../base/units.js'
 import type { Chain } from '../chain/chain.js'
 import { connectChain } from '../chain/endpoint.js'
-import { nextEpochBlock } from '../chain/epoch.js'
 import { loadHotkey, type WalletLocation } from '../chain/wallet.js'
 import { cryptoReady, toSs58 } from '../crypto/keys.js'
 import { dataLock, IN_USE } from '../shard/data-lock.js'
@@ -241,7 +240,8 @@ async function checkMember(init: DoctorInit, chain: Chain, block: number): Promi
     ]
   }
   const found = ok('hotkey', hotkey)
-  const neuron = (await chain.metagraph()).neurons.find((each) => each.hotkey === hotkey)
+  const { neurons, nextEpochBlock } = await chain.metagraph()
+  const neuron = neurons.find((each) => each.hotkey === hotkey)
   if (neuron === undefined) {
     const remedy = 'start the node: on a devchain it registers itself'
     return [found, failed('registration', `${hotkey} is not registered`, remedy, 'CHAIN_UNAVAILABLE')]
@@ -249,10 +249,9 @@ async function checkMember(init: DoctorInit, chain: Chain, block: number): Promi
   const registered = ok('registration', `uid ${neuron.uid}`)
   if (init.role === 'miner') return [found, registered, skipped('permit', 'a miner needs none')]
   if (neuron.validatorPermit) return [found, registered, ok('permit', 'may validate')]
-  const epochBlock = nextEpochBlock(chain.constants.tempo, block)
   const remedy =
     neuron.stakeRao > 0n
-      ? `wait: the chain gives permits at block ${epochBlock}, now is ${block}`
+      ? `wait: the chain gives permits at block ${nextEpochBlock}, now is ${block}`
       : 'it needs stake: start the node, on a devchain it stakes itself'
   return [found, registered, failed('permit', 'has no validator permit', remedy, 'CHAIN_UNAVAILABLE')]
 }

@@ -1,7 +1,7 @@
 /**
  * Being on the subnet: the hotkey registered, for a validator staked, and the chain record that says where the node is
- * reached. Kept for as long as the node runs: a devchain that began anew knows nobody. Registering and staking on its
- * own is for devchains only, where keys cost nothing.
+ * reached. Kept for as long as the node runs: a devchain that began anew knows nobody. It registers and stakes on its
+ * own where the chain has a faucet; elsewhere that costs, and the operator does it.
  */
 import type { Role } from '../../protocols/hello/messages.js'
 import { type AbortOptions, childSignal, type ScopedSignal } from '../base/abort.js'
@@ -57,13 +57,30 @@ export class Membership {
     const { chain, logger } = this.#components
     const { role, hotkey, coldkey } = this.#init
     const known = (await chain.metagraph(options)).neurons.find((neuron) => neuron.hotkey === this.#address)
-    this.#uid = known?.uid ?? (await chain.registerHotkey({ hotkey, coldkey }, options))
-    if (known === undefined)
+    const { faucet } = chain
+    if (known === undefined && faucet === undefined) throw this.#notRegistered()
+    this.#uid = known?.uid ?? -1
+    if (faucet === undefined) return
+    if (known === undefined) {
+      this.#uid = await faucet.join({ hotkey, coldkey }, options)
       logger.info({ uid: this.#uid, hotkey: this.#address }, 'registered on the devchain')
+    }
     if (role === 'validator' && (known?.stakeRao ?? 0n) === 0n) {
-      await chain.addStake(hotkey, DEV_VALIDATOR_STAKE_RAO, options)
+      await faucet.stake(hotkey, DEV_VALIDATOR_STAKE_RAO, options)
       logger.info({ hotkey: this.#address }, 'staked on the devchain')
     }
+  }
+
+  #notRegistered(): SubnetError {
+    const { netuid } = this.#components.chain.constants
+    const text = `${this.#address} is not registered on subnet ${netuid}: run "subnet-node register", which shows the cost first`
+    const data = {
+      kind: 'precondition',
+      reason: 'HotKeyNotRegisteredInSubNet',
+      hotkey: this.#address,
+      netuid,
+    }
+    return new SubnetError('CHAIN_REFUSED', text, { data })
   }
 
   /** Says on chain where the node is reached, and does it all again whenever the chain no longer knows the node. */

@@ -2,13 +2,26 @@
 import type { WireDomain } from '../../protocols/common/signed.js'
 import { SubnetError } from '../../src/base/errors.js'
 import { silentLogger } from '../../src/base/log.js'
-import type { BlockHead, Chain, ChainRecord, Metagraph } from '../../src/chain/chain.js'
+import type { BlockHead, Chain, ChainRecord, Metagraph, NeuronScores } from '../../src/chain/chain.js'
+import { nextAnchoredEpochBlock } from '../../src/chain/epoch.js'
 import { SubnetView } from '../../src/chain/subnet-view.js'
 import { sha256 } from '../../src/crypto/hash.js'
 import type { TestKey } from './chain-keys.js'
 import { testColdkey, testRecord } from './chain-keys.js'
 
 export const TEST_DOMAIN: WireDomain = { genesis: new Uint8Array(32).fill(7), netuid: 1 }
+
+const TEMPO = 10
+/** Of a neuron that no epoch has scored. */
+const NO_SCORES: NeuronScores = {
+  lastUpdateBlock: 0,
+  active: true,
+  consensus: 0,
+  incentive: 0,
+  dividends: 0,
+  validatorTrust: 0,
+  emissionRao: 0n,
+}
 
 export interface TestNeuron {
   readonly key: TestKey
@@ -53,7 +66,7 @@ export class TestSubnet {
         resolve()
       })
     })
-    for (const listener of this.#listeners) listener({ number: block, hash: '0x' })
+    for (const listener of this.#listeners) listener({ number: block, hash: '0x', timestampMs: 0 })
     await seen
   }
 
@@ -66,11 +79,11 @@ export class TestSubnet {
         genesisHash: `0x${'07'.repeat(32)}`,
         netuid: TEST_DOMAIN.netuid,
         blockMs: 1_000,
-        tempo: 10,
+        tempo: TEMPO,
       },
       start: async () => undefined,
       stop: async () => undefined,
-      head: async () => ({ number: this.block, hash: '0x' }),
+      head: async () => ({ number: this.block, hash: '0x', timestampMs: 0 }),
       onHead: (listener) => {
         this.#listeners.add(listener)
         return () => this.#listeners.delete(listener)
@@ -80,10 +93,26 @@ export class TestSubnet {
         this.beaconsAsked.push(block)
         return sha256(new TextEncoder().encode(`block ${block}`))
       },
-      registerHotkey: refuse,
-      addStake: refuse,
-      commit: refuse,
       records: async () => this.#records(),
+      weights: async () => new Map(),
+      finalizedHead: async () => ({ number: this.block, hash: '0x', timestampMs: 0 }),
+      faucet: undefined,
+      hyperparameters: refuse,
+      balanceRao: refuse,
+      subnets: refuse,
+      subnet: refuse,
+      subnetCostRao: refuse,
+      burnedRegister: refuse,
+      registerSubnet: refuse,
+      startSubnet: refuse,
+      setSubnetIdentity: refuse,
+      setHyperparameter: refuse,
+      stake: refuse,
+      serve: refuse,
+      commit: refuse,
+      setWeights: refuse,
+      commitWeights: refuse,
+      revealWeights: refuse,
     }
   }
 
@@ -95,8 +124,11 @@ export class TestSubnet {
       stakeRao: neuron.stakeRao ?? 0n,
       validatorPermit: neuron.validatorPermit ?? false,
       registeredAtBlock: 0,
+      ...NO_SCORES,
     }))
-    return { netuid: TEST_DOMAIN.netuid, block: this.block, neurons }
+    const nextEpochBlock = nextAnchoredEpochBlock(0, TEMPO, this.block)
+    const epoch = Math.floor(this.block / TEMPO)
+    return { netuid: TEST_DOMAIN.netuid, block: this.block, epoch, nextEpochBlock, neurons }
   }
 
   #records(): ReadonlyMap<string, ChainRecord> {

@@ -5,7 +5,6 @@ import type { KnownPeer } from '../../../protocols/hello/sessions.js'
 import { type AbortOptions, deadline } from '../../base/abort.js'
 import { isSubnetError, SubnetError } from '../../base/errors.js'
 import type { ChainConstants } from '../../chain/chain.js'
-import { nextEpochBlock } from '../../chain/epoch.js'
 import type { Member, SubnetView } from '../../chain/subnet-view.js'
 import { sha256Of } from '../../crypto/hash.js'
 
@@ -14,8 +13,8 @@ const PROBE_TIMEOUT_MS = 5_000
 /** Holders probed at once. */
 const PROBES_AT_ONCE = 16
 
-/** When an epoch will give validators their permits. */
-export type Epochs = Pick<ChainConstants, 'blockMs' | 'tempo'>
+/** How long the blocks take until an epoch gives validators their permits. */
+export type Epochs = Pick<ChainConstants, 'blockMs'>
 
 export interface ClientPeersComponents extends PeerComponents {
   readonly view: SubnetView
@@ -108,8 +107,8 @@ export class ClientPeers {
 }
 
 /** Says which of the two it is: nobody to wait for, or an epoch to wait for. */
-function noValidator(view: SubnetView, { tempo, blockMs }: Epochs): SubnetError {
-  const { block } = view
+function noValidator(view: SubnetView, { blockMs }: Epochs): SubnetError {
+  const { block, nextEpochBlock: epochBlock } = view
   const members = view.members().length
   if (members === 0) {
     return new SubnetError(
@@ -117,8 +116,7 @@ function noValidator(view: SubnetView, { tempo, blockMs }: Epochs): SubnetError 
       'nobody is registered on this subnet yet: start a validator and miners',
     )
   }
-  const epochBlock = nextEpochBlock(tempo, block)
-  const waitMs = (epochBlock - block) * blockMs
+  const waitMs = Math.max(1, epochBlock - block) * blockMs
   const staked = view.members().some(({ stakeRao }) => stakeRao > 0n)
   const text = staked
     ? `no validator has a permit yet: the chain gives permits at block ${epochBlock}, in about ${Math.ceil(waitMs / 1000)} s (now ${block})`
