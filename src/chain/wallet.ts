@@ -10,7 +10,7 @@ import { isSubnetError, SubnetError, toSubnetError } from '../base/errors.js'
 import type { Random } from '../base/random.js'
 import { keyFileForm, openKeyFile, type StretchPassword, sealKeyFile } from '../crypto/key-file-cipher.js'
 import { fromSeed, type KeyMaterial, SEED_BYTES } from '../crypto/key-material.js'
-import { cryptoReady, fromSs58, type Signer } from '../crypto/keys.js'
+import { cryptoReady, fromSs58, type Signer, toSs58 } from '../crypto/keys.js'
 import { keyFileText, parseAddress, parseKeyFile, publicKeyFileText } from './key-file.js'
 
 /** Where a wallet lies, in the words of Bittensor's `--wallet.*`. */
@@ -56,6 +56,15 @@ export function coldkeyPubPath(location: WalletLocation): string {
  */
 export async function loadHotkey(location: WalletLocation, options: UnlockOptions = {}): Promise<Signer> {
   return await loadKey(hotkeyPath(location), options)
+}
+
+/** SS58 of the hotkey, also of an encrypted one that lies with its address beside it. Rejects as `loadHotkey`. */
+export async function loadHotkeyAddress(location: WalletLocation): Promise<string> {
+  const path = hotkeyPath(location)
+  const { state, address } = await describeKey(path, `${path}${PUB_SUFFIX}`)
+  if (address !== undefined && state !== 'unusable') return address
+  // It says why not.
+  return toSs58((await loadHotkey(location)).publicKey)
 }
 
 /** The key that pays. Rejects as `loadHotkey`. Keep it no longer than it is needed. */

@@ -10,9 +10,13 @@ import { addDoctor } from './commands/doctor.js'
 import { addGet } from './commands/get.js'
 import { addRelease, addRenew } from './commands/owner.js'
 import { addPut } from './commands/put.js'
+import { addRegister, addStakeCommand } from './commands/register.js'
 import { addRun } from './commands/run.js'
 import { addStat } from './commands/stat.js'
 import { addStatus } from './commands/status.js'
+import { addSubnet } from './commands/subnet.js'
+import { addWallet } from './commands/wallet.js'
+import { addWeights } from './commands/weights.js'
 import { EXIT_OK, EXIT_USAGE, exitCodeOf } from './exit-codes.js'
 import { guardOutput, Output } from './output.js'
 
@@ -38,6 +42,11 @@ function buildProgram(): Command {
   addRelease(program)
   addStatus(program)
   addDoctor(program)
+  addWallet(program)
+  addRegister(program)
+  addStakeCommand(program)
+  addSubnet(program)
+  addWeights(program)
   addConfig(program)
   return program
 }
