@@ -77,7 +77,8 @@ async function askPassword(question: string): Promise<string> {
   throw new SubnetError('CONFIG', text)
 }
 
-async function givenPassword({ passwordFile }: PasswordOptions): Promise<string | undefined> {
+/** From the file or the variable, without asking. */
+export async function givenPassword({ passwordFile }: PasswordOptions): Promise<string | undefined> {
   if (passwordFile === undefined) return process.env[PASSWORD_VARIABLE]
   const text = await readFile(passwordFile, 'utf8').catch((cause: unknown) => {
     throw new SubnetError('CONFIG', `cannot read the password file ${passwordFile}`, { cause })

@@ -15,6 +15,8 @@ import type { Chain } from '../chain/chain.js'
 import { connectChain } from '../chain/endpoint.js'
 import { SubnetView } from '../chain/subnet-view.js'
 import {
+  coldkeyPath,
+  coldkeyUnlocked,
   createHotkey,
   loadColdkeyAddress,
   loadHotkey,
@@ -50,6 +52,8 @@ export interface NodeInit {
   readonly dataPath: string
   /** Bittensor wallet; by default one inside `dataPath`, made at the first start. */
   readonly wallet?: WalletLocation
+  /** Of an encrypted hotkey in `wallet`. */
+  readonly walletPassword?: string
   /** Multiaddrs to listen on. Default: loopback, any port. */
   readonly listen?: readonly string[]
   /** Miner: bytes offered. */
@@ -301,9 +305,17 @@ export class SubnetNode implements Startable {
 
   /** The wallet's hotkey and its owner's address; a wallet inside the data directory is made at the first start. */
   async #keys(): Promise<{ readonly hotkey: Signer; readonly coldkey: string }> {
-    const { wallet, dataPath } = this.#init
-    if (wallet !== undefined)
-      return { hotkey: await loadHotkey(wallet), coldkey: await loadColdkeyAddress(wallet) }
+    const { wallet, walletPassword, dataPath } = this.#init
+    if (wallet !== undefined) {
+      if (await coldkeyUnlocked(wallet)) {
+        const { logger } = this.#options
+        const text =
+          'the coldkey lies beside the hotkey without a password: a node needs coldkeypub.txt only, move the file "coldkey" away'
+        logger.warn({ path: coldkeyPath(wallet) }, text)
+      }
+      const unlocking = walletPassword === undefined ? {} : { password: walletPassword }
+      return { hotkey: await loadHotkey(wallet, unlocking), coldkey: await loadColdkeyAddress(wallet) }
+    }
     return await loadOrCreateWallet(ownWallet(dataPath), this.#options.random)
   }
 }

@@ -23,7 +23,8 @@ const U16_MAX = 65_535
 const TEMPO = 10
 const BLOCK_MS = 1_000
 
-const HYPERPARAMETERS: Hyperparameters = {
+/** Rules that limit nothing. */
+export const HYPERPARAMETERS: Hyperparameters = {
   tempo: TEMPO,
   kappa: 32_767,
   immunityPeriodBlocks: 100,
