@@ -35,6 +35,7 @@ import { type HeldShard, Miner, type MinerComponents } from '../roles/miner/mine
 import type { AuditReport } from '../roles/validator/auditor.js'
 import type { WatchedMiner } from '../roles/validator/miner-watch.js'
 import { Validator, type ValidatorComponents } from '../roles/validator/validator.js'
+import type { WeightProvider } from '../roles/validator/weight-rounds.js'
 import { dataLock } from '../shard/data-lock.js'
 import { claimDataDirectory } from './data-stamp.js'
 import { Membership } from './membership.js'
@@ -66,6 +67,8 @@ export interface NodeInit {
   readonly replanIntervalMs?: number
   /** Validator: between two visits to each miner. */
   readonly visitIntervalMs?: number
+  /** Validator: what weights it wants, asked once an epoch. */
+  readonly weightTarget?: WeightProvider
 }
 
 export interface NodeOptions {
@@ -300,6 +303,8 @@ export class SubnetNode implements Startable {
       domain,
       path: joinPath(this.#init.dataPath, 'ledger'),
       visitIntervalMs: this.#init.visitIntervalMs ?? VISIT_INTERVAL_MS,
+      weightsPath: joinPath(this.#init.dataPath, 'weights'),
+      weightTarget: this.#init.weightTarget,
     })
   }
 
