@@ -63,7 +63,7 @@ export function toWeights(shares: Shares, rules: WeightRules): WeightVector {
   return { uids: rows.map(([uid]) => uid), values: rows.map(([, value]) => value) }
 }
 
-/** Cut to the limit before they are scaled, for precision, and once more after, for what rounding has moved. */
+/** Cut to the limit, then scaled; rounded up, so that no share vanishes and what kept the limit still does. */
 function limited(shares: readonly bigint[], limit: number): number[] {
   const scale = BigInt(U16_MAX)
   const cut = cutToLimit(
@@ -71,8 +71,7 @@ function limited(shares: readonly bigint[], limit: number): number[] {
     BigInt(limit),
   )
   const largest = cut.reduce((most, share) => (share > most ? share : most), 1n)
-  const scaled = cut.map((share) => (share * scale) / largest)
-  return cutToLimit(scaled, BigInt(limit)).map(Number)
+  return cut.map((share) => Number((share * scale + largest - 1n) / largest))
 }
 
 /** All cut to the highest value at which none is more than `limit` / 65,535 of the sum. */

@@ -31,6 +31,10 @@ export async function planStake(
     const text = `${hotkey} is not registered on subnet ${netuid}: run "subnet-node register" first`
     throw precondition('HotKeyNotRegisteredInSubNet', text)
   }
+  if ((await chain.subnet(netuid, options))?.started === false) {
+    const text = `subnet ${netuid} is not started yet: its owner runs "subnet-node subnet start"`
+    throw precondition('SubtokenDisabled', text)
+  }
   const text = `stakes to ${hotkey} on subnet ${netuid}, which has a stake of ${formatTao(neuron.stakeRao)} now`
   const calls = [{ call: 'add_stake', text, costRao: amountRao }]
   return { ...(await makePlan(chain, coldkey, { calls, done: [] }, options)), request }

@@ -4,6 +4,7 @@
  */
 import type { AbortOptions } from '../../base/abort.js'
 import { isSubnetError, SubnetError } from '../../base/errors.js'
+import { formatDuration, formatTao } from '../../base/units.js'
 import type { Chain, Hyperparameters, Metagraph, Neuron, Weights } from '../../chain/chain.js'
 import { type Comparison, compareWithConsensus, type Shares, toWeights } from '../../incentive/weights.js'
 
@@ -27,6 +28,8 @@ export interface WeightsPlan {
 
 /** A head that is older than so many block times is of a chain, or a node, that does not follow. */
 export const LAG_BLOCKS_MAX = 10
+/** Blocks of a local chain come so fast that a busy machine alone would be late. */
+export const LAG_MS_MIN = 30_000
 
 /** Reads only. Rejects with `CHAIN_REFUSED` naming the precondition, and the block from which it will hold if known. */
 export async function planWeights(
@@ -39,7 +42,8 @@ export async function planWeights(
   const metagraph = await chain.metagraph(options)
   const hyperparameters = await chain.hyperparameters(options)
   refuseStale(chain, target, { head: head.number, headMs: head.timestampMs, nowMs: who.nowMs, metagraph })
-  const neuron = mayWeigh(metagraph, hyperparameters, who.hotkey)
+  const owner = (await chain.subnet(chain.constants.netuid, options))?.ownerHotkey
+  const neuron = mayWeigh(metagraph, hyperparameters, who.hotkey, who.hotkey === owner)
   const { minAllowedWeights, maxWeightsLimit, weightsVersion, commitRevealEnabled } = hyperparameters
   const uids = metagraph.neurons.map(({ uid }) => uid)
   const rules = { uids, own: neuron.uid, minAllowedWeights, maxWeightsLimit }
@@ -65,9 +69,9 @@ interface Ages {
 
 function refuseStale(chain: Chain, target: WeightTarget, { head, headMs, nowMs, metagraph }: Ages): void {
   const { blockMs, tempo } = chain.constants
-  const lagBlocks = Math.floor((nowMs - headMs) / blockMs)
-  if (lagBlocks > LAG_BLOCKS_MAX) {
-    const text = `the newest block, ${head}, is ${lagBlocks} block times old: the chain stands still, its node does not follow, or this machine's clock is wrong`
+  const lagMs = nowMs - headMs
+  if (lagMs > Math.max(LAG_BLOCKS_MAX * blockMs, LAG_MS_MIN)) {
+    const text = `the newest block, ${head}, is ${formatDuration(lagMs)} old: the chain stands still, its node does not follow, or this machine's clock is wrong`
     throw refused('ChainLag', text)
   }
   if (head - metagraph.block > LAG_BLOCKS_MAX) {
@@ -80,16 +84,16 @@ function refuseStale(chain: Chain, target: WeightTarget, { head, headMs, nowMs, 
   }
 }
 
-/** What the chain checks of the one who sets, in its order (source: `do_set_weights`). */
-function mayWeigh(metagraph: Metagraph, rules: Hyperparameters, hotkey: string): Neuron {
+/** What the chain checks of the one who sets, in its order (source: `do_set_weights`); the owner needs no stake or permit. */
+function mayWeigh(metagraph: Metagraph, rules: Hyperparameters, hotkey: string, isOwner: boolean): Neuron {
   const { block, nextEpochBlock } = metagraph
   const neuron = metagraph.neurons.find((each) => each.hotkey === hotkey)
   if (neuron === undefined) {
     const text = `${hotkey} is not registered on subnet ${metagraph.netuid}: run "subnet-node register"`
     throw refused('HotKeyNotRegisteredInSubNet', text)
   }
-  if (neuron.stakeRao < rules.stakeThresholdRao) {
-    const text = `${hotkey} has a stake of ${neuron.stakeRao} rao, ${rules.stakeThresholdRao} are needed: run "subnet-node stake"`
+  if (!isOwner && neuron.stakeRao < rules.stakeThresholdRao) {
+    const text = `${hotkey} has a stake of ${formatTao(neuron.stakeRao)}, ${formatTao(rules.stakeThresholdRao)} are needed: run "subnet-node stake"`
     throw refused('NotEnoughStakeToSetWeights', text)
   }
   const allowedBlock = neuron.lastUpdateBlock + rules.weightsRateLimitBlocks
@@ -98,7 +102,7 @@ function mayWeigh(metagraph: Metagraph, rules: Hyperparameters, hotkey: string):
     const text = `weights were set at block ${neuron.lastUpdateBlock} (registering counts) and may be set again from block ${allowedBlock} on, now is ${block}`
     throw refused('SettingWeightsTooFast', text, allowedBlock)
   }
-  if (!neuron.validatorPermit) {
+  if (!isOwner && !neuron.validatorPermit) {
     const text = `${hotkey} has no validator permit: the chain gives them to those with the most stake at block ${nextEpochBlock}, now is ${block}`
     throw refused('NeuronNoValidatorPermit', text, nextEpochBlock)
   }

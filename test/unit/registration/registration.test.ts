@@ -258,6 +258,9 @@ describe('registration', () => {
     it('needs a registered hotkey, and stakes what it said', async () => {
       await assert.rejects(staking(), refused('HotKeyNotRegisteredInSubNet'))
       chain.join(hotkey, owner.address)
+      chain.own(chain.constants.netuid, request)
+      await assert.rejects(staking(), refused('SubtokenDisabled'))
+      chain.infos.clear()
       await addStake({ chain, intents }, await staking(), owner.signer)
       assert.equal(chain.neurons[0]?.stakeRao, 5n * TAO)
       await addStake({ chain, intents }, await staking(), owner.signer)

@@ -47,7 +47,7 @@ describe('weight setter', () => {
     )
   const target = (block = chain.block) => ({ shares: new Map([[1, 2n], [2, 1n]]), block }) // biome-ignore format: pairs
   const set = async () => setter.send(await setter.plan(target()))
-  const ROW = [[1, 65_535], [2, 32_767]] // biome-ignore format: pairs
+  const ROW = [[1, 65_535], [2, 32_768]] // biome-ignore format: pairs
   const advanceTo = (block: number) => {
     chain.advanceTo(block)
     // The chain keeps up with the clock.
@@ -111,7 +111,7 @@ describe('weight setter', () => {
         'ChainLag',
         undefined,
         () => {
-          chain.timestampMs = clock.nowMs() - 11_000
+          chain.timestampMs = clock.nowMs() - 30_001
         },
       ],
     ]
@@ -122,6 +122,13 @@ describe('weight setter', () => {
         assert.deepEqual(chain.sent, [])
       })
     }
+
+    it('but lets the subnet’s owner set without permit or stake, as the chain does', async () => {
+      chain.params = { ...chain.params, stakeThresholdRao: 6n }
+      chain.update(validator.address, { validatorPermit: false })
+      chain.own(chain.constants.netuid, { coldkey: testColdkey(0).address, hotkey: validator.address })
+      assert.ok(await setter.plan(target()))
+    })
 
     it('scores of more than an epoch ago, or of a chain that is no more', async () => {
       assert.ok(await setter.plan(target(90)))
