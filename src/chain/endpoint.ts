@@ -17,10 +17,13 @@ export interface ChainComponents {
 
 const SUPPORTED = 'supported now: a devchain as dev://host:port'
 
-/** The chain at `endpoint`; throws `CONFIG` for an endpoint that is malformed or not supported. */
-export function connectChain(endpoint: string, components: ChainComponents): Chain {
+/**
+ * The chain at `endpoint`, seen from the subnet `netuid`, by default a devchain's first; throws `CONFIG` for an endpoint that
+ * is malformed or not supported.
+ */
+export function connectChain(endpoint: string, components: ChainComponents, netuid?: number): Chain {
   const api = new DevchainClient(components, { authority: devchainAuthority(endpoint) })
-  return new DevchainAdapter({ api, clock: components.clock })
+  return new DevchainAdapter({ api, clock: components.clock }, netuid === undefined ? {} : { netuid })
 }
 
 /** A devchain of this process as a `Chain`. Its owner starts and stops the devchain. */

@@ -112,11 +112,12 @@ function normalizedStake({ neurons, parameters, ownerUid }: YumaInput): Float64A
  * The `max` largest shares above zero. Of equal ones the higher uid wins, as in `is_topk_nonzero` of the runtime, which
  * sorts ascending, stably, and cuts from the front. The owner always has one.
  */
-export function topPermits(stake: ArrayLike<number>, max: number, ownerUid?: number): boolean[] {
+export function topPermits(stake: ArrayLike<number | bigint>, max: number, ownerUid?: number): boolean[] {
   const uids = Array.from(stake, (_, uid) => uid)
-  const ascending = [...uids].sort((a, b) => (stake[a] ?? 0) - (stake[b] ?? 0))
+  const at = (uid: number): number | bigint => stake[uid] ?? 0
+  const ascending = [...uids].sort((a, b) => (at(a) < at(b) ? -1 : at(a) > at(b) ? 1 : 0))
   const cut = new Set(ascending.slice(0, Math.max(0, uids.length - max)))
-  return uids.map((uid) => uid === ownerUid || ((stake[uid] ?? 0) > 0 && !cut.has(uid)))
+  return uids.map((uid) => uid === ownerUid || (at(uid) > 0 && !cut.has(uid)))
 }
 
 interface EmissionInput {

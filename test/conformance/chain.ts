@@ -43,7 +43,7 @@ export function chainConformance(name: string, open: () => Promise<ChainHarness>
     }
 
     const register = (key: TestKey, coldkey = testColdkey(1)) =>
-      inBlocks(chain.registerHotkey({ hotkey: key.signer, coldkey: coldkey.address }))
+      inBlocks(chain.faucet?.join({ hotkey: key.signer, coldkey: coldkey.address }))
     const commit = (key: TestKey, record: ChainRecord) => inBlocks(chain.commit(key.signer, record))
 
     async function untilEpoch(): Promise<void> {
@@ -80,13 +80,13 @@ export function chainConformance(name: string, open: () => Promise<ChainHarness>
     it('keeps the uid of a hotkey that registers again', async () => {
       await register(testHotkey(1))
       await register(testHotkey(2))
-      assert.equal(await chain.registerHotkey(registrationOf(1)), 0)
+      assert.equal(await chain.faucet?.join(registrationOf(1)), 0)
       assert.equal((await chain.metagraph()).neurons.length, 2)
     })
 
     it('registers hotkeys that come at the same time, and one that comes twice, once each', async () => {
       const uids = await inBlocks(
-        Promise.all([1, 2, 3, 3].map((number) => chain.registerHotkey(registrationOf(number)))),
+        Promise.all([1, 2, 3, 3].map((number) => chain.faucet?.join(registrationOf(number)))),
       )
       assert.deepEqual([...new Set(uids)].sort(), [0, 1, 2])
       assert.equal(uids[2], uids[3])
@@ -100,8 +100,8 @@ export function chainConformance(name: string, open: () => Promise<ChainHarness>
     it('adds stake, which gives a permit at the next epoch and not before', async () => {
       await register(testHotkey(1))
       await register(testHotkey(2))
-      await inBlocks(chain.addStake(testHotkey(1).signer, 5n))
-      await inBlocks(chain.addStake(testHotkey(1).signer, 2n ** 53n))
+      await inBlocks(chain.faucet?.stake(testHotkey(1).signer, 5n))
+      await inBlocks(chain.faucet?.stake(testHotkey(1).signer, 2n ** 53n))
       const [staked] = (await chain.metagraph()).neurons
       assert.equal(staked?.stakeRao, 5n + 2n ** 53n)
       assert.equal(staked?.validatorPermit, false)
@@ -113,7 +113,7 @@ export function chainConformance(name: string, open: () => Promise<ChainHarness>
     it('runs the writes of one hotkey that are asked for together', async () => {
       const { signer } = testHotkey(1)
       await register(testHotkey(1))
-      const stakes = [1n, 2n, 3n, 4n, 5n, 6n, 7n].map((amountRao) => chain.addStake(signer, amountRao))
+      const stakes = [1n, 2n, 3n, 4n, 5n, 6n, 7n].map((amountRao) => chain.faucet?.stake(signer, amountRao))
       await inBlocks(Promise.all([...stakes, chain.commit(signer, testRecord(1))]))
       assert.equal((await chain.metagraph()).neurons[0]?.stakeRao, 28n)
       assert.deepEqual((await chain.records()).get(testHotkey(1).address), testRecord(1))
@@ -121,12 +121,12 @@ export function chainConformance(name: string, open: () => Promise<ChainHarness>
 
     it('refuses stake that is nothing, too much, or for an unregistered hotkey', async () => {
       const { signer } = testHotkey(1)
-      await assert.rejects(inBlocks(chain.addStake(signer, 1n)), refusal('HotKeyAccountNotExists'))
+      await assert.rejects(inBlocks(chain.faucet?.stake(signer, 1n)), refusal('HotKeyAccountNotExists'))
       await register(testHotkey(1))
-      await assert.rejects(inBlocks(chain.addStake(signer, 0n)), refusal('AmountTooLow'))
-      await assert.rejects(inBlocks(chain.addStake(signer, 2n ** 63n)), refusal('NotEnoughBalanceToStake'))
-      await assert.rejects(chain.addStake(signer, -1n), (error) => isSubnetError(error, 'INVALID'))
-      await assert.rejects(chain.addStake(signer, 2n ** 64n), (error) => isSubnetError(error, 'INVALID'))
+      await assert.rejects(inBlocks(chain.faucet?.stake(signer, 0n)), refusal('AmountTooLow'))
+      await assert.rejects(inBlocks(chain.faucet?.stake(signer, 2n ** 63n)), refusal('NotEnoughBalanceToStake'))
+      await assert.rejects(chain.faucet?.stake(signer, -1n), (error) => isSubnetError(error, 'INVALID'))
+      await assert.rejects(chain.faucet?.stake(signer, 2n ** 64n), (error) => isSubnetError(error, 'INVALID'))
       assert.equal((await chain.metagraph()).neurons[0]?.stakeRao, 0n)
     })
 
@@ -227,21 +227,21 @@ export function chainConformance(name: string, open: () => Promise<ChainHarness>
       const reason = new Error('no longer wanted')
       const signal = AbortSignal.abort(reason)
       const is = (error: unknown) => error === reason
-      await assert.rejects(chain.registerHotkey(registrationOf(1), { signal }), is)
+      await assert.rejects(chain.faucet?.join(registrationOf(1), { signal }), is)
       await assert.rejects(chain.commit(testHotkey(1).signer, testRecord(1), { signal }), is)
       await assert.rejects(chain.metagraph({ signal, at: 0 }), is)
       const controller = new AbortController()
-      const waiting = chain.registerHotkey(registrationOf(1), { signal: controller.signal })
+      const waiting = chain.faucet?.join(registrationOf(1), { signal: controller.signal })
       controller.abort(reason)
       await assert.rejects(waiting, is)
     })
 
     it('ends its writes when it is stopped, those that wait for a block and those that come after', async () => {
       const stopped = (error: unknown) => isSubnetError(error, 'STOPPED')
-      const waiting = assert.rejects(chain.registerHotkey(registrationOf(1)), stopped)
+      const waiting = assert.rejects(chain.faucet?.join(registrationOf(1)), stopped)
       // As many round trips as the write needs to be on its way into a block.
       for (let i = 0; i < 5; i += 1) await chain.randomness(0)
-      const late = assert.rejects(chain.registerHotkey(registrationOf(2)), stopped)
+      const late = assert.rejects(chain.faucet?.join(registrationOf(2)), stopped)
       await chain.stop()
       await Promise.all([waiting, late])
       await assert.rejects(chain.head(), stopped)
