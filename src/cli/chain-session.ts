@@ -41,10 +41,12 @@ export async function withChain(
   await cryptoReady()
   // A command's own words are its output: less than a warning is for those who ask.
   const logger = createLogger(config.isSet('log.level') ? config.get('log.level') : 'warn')
-  const chain = connectChain(chainEndpoint(config), { clock: systemClock, random: systemRandom, logger })
+  const netuid = anySubnet ? undefined : config.get('netuid')
+  const components = { clock: systemClock, random: systemRandom, logger }
+  const chain = connectChain(chainEndpoint(config), components, netuid)
   await chain.start({ signal })
   try {
-    if (!anySubnet) requireNetuid(chain.constants, config.get('netuid'))
+    requireNetuid(chain.constants, netuid)
     await work({ chain, config, signal })
   } finally {
     await chain.stop()
