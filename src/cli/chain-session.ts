@@ -9,7 +9,6 @@ import { chainEndpoint } from '../config/chain-endpoint.js'
 import type { Config } from '../config/resolve.js'
 import type { SettingName } from '../config/settings.js'
 import { cryptoReady } from '../crypto/keys.js'
-import { requireNetuid } from '../node/network.js'
 import { interruptSignal } from './interrupt.js'
 import { addOutputOptions, addSettings, commandConfig } from './options.js'
 
@@ -46,7 +45,6 @@ export async function withChain(
   const chain = connectChain(chainEndpoint(config), components, netuid)
   await chain.start({ signal })
   try {
-    requireNetuid(chain.constants, netuid)
     await work({ chain, config, signal })
   } finally {
     await chain.stop()

@@ -1,6 +1,6 @@
 /** The guides, line by line as they stand there: from no keys at all to a miner that earns, on a devchain. */
 import assert from 'node:assert/strict'
-import { writeFile } from 'node:fs/promises'
+import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { systemClock } from '../../src/base/clock.js'
 import { silentLogger } from '../../src/base/log.js'
@@ -53,6 +53,8 @@ describe('guides', function () {
     const outputs: string[] = []
     for (const { line, args } of commands)
       outputs.push(await run(line, args.map((arg) => (arg === 'words.txt' ? words : arg)), env)) // biome-ignore format: one
+    const coldkey = join(directory.path, '.bittensor', 'wallets', 'alice', 'coldkey')
+    assert.equal((await readFile(coldkey)).subarray(0, 5).toString(), '$NACL')
     assert.match(outputs.at(-1) ?? '', /5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY {2}not here/)
     assert.match(
       outputs.at(-1) ?? '',
@@ -66,8 +68,15 @@ describe('guides', function () {
     const [host, ...commands] = guide.commands
     assert.deepEqual(host?.args, ['devchain'])
     for (const { line, args } of commands) {
+      if (/ create .*--yes/.test(line)) {
+        // Nobody to ask and nobody who said yes: nothing is spent.
+        const unasked = args.filter((arg) => arg !== '--yes')
+        const { code, stderr } = await cli(unasked, { home: directory.path, env })
+        assert.equal(code, 78)
+        assert.match(stderr, /add --yes/)
+      }
       const output = await run(line, args, env)
-      if (!line.includes('--yes') || line.includes('stake')) continue
+      if (!/ create .*--yes| register /.test(line)) continue
       // Again is done already: nothing is spent and nothing is asked.
       const again = JSON.parse(
         await run(`${line} again`, [...args.filter((arg) => arg !== '--yes'), '--json'], env),
