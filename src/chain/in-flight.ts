@@ -1,4 +1,4 @@
-/** How long something that was sent may still arrive. Both adapters give their extrinsics this life and no longer. */
+/** How long something that was sent may still arrive, for those who must not send it twice. */
 
-/** Blocks after which an extrinsic can no longer get into a block: the mortal era that @polkadot/api signs with. */
+/** Blocks after which an extrinsic is in the chain or never will be. At least the life that every adapter gives its own. */
 export const IN_FLIGHT_BLOCKS = 64

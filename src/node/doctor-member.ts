@@ -1,8 +1,15 @@
 /** The doctor's looks at who the node is: its keys, and what the chain says of its hotkey. Reads only. */
-import { toSubnetError } from '../base/errors.js'
+import { isSubnetError, toSubnetError } from '../base/errors.js'
 import { formatTao } from '../base/units.js'
 import type { Chain, Hyperparameters, Metagraph, Neuron } from '../chain/chain.js'
-import { coldkeyUnlocked, loadColdkeyAddress, loadHotkey, type WalletLocation } from '../chain/wallet.js'
+import {
+  coldkeyUnlocked,
+  ENCRYPTED,
+  loadColdkeyAddress,
+  loadHotkey,
+  loadHotkeyAddress,
+  type WalletLocation,
+} from '../chain/wallet.js'
 import { toSs58 } from '../crypto/keys.js'
 import { type Finding, failed, ok, skipped } from './finding.js'
 import { ownWallet } from './node.js'
@@ -35,7 +42,7 @@ export async function checkColdkey({ wallet }: MemberInit): Promise<Finding> {
 export async function checkMember(init: MemberInit, chain: Chain): Promise<Finding[]> {
   let hotkey: string
   try {
-    hotkey = toSs58((await loadHotkey(init.wallet ?? ownWallet(init.dataPath))).publicKey)
+    hotkey = await hotkeyOf(init.wallet ?? ownWallet(init.dataPath))
   } catch (error) {
     const { code, message } = toSubnetError(error)
     const rest = skipped('registration', 'there is no hotkey yet')
@@ -59,6 +66,16 @@ export async function checkMember(init: MemberInit, chain: Chain): Promise<Findi
   const rules = await chain.hyperparameters()
   const stake = checkStake(neuron, rules, chain)
   return [...registered, stake, checkPermit(neuron, metagraph, chain), checkWeights(neuron, rules, metagraph)]
+}
+
+/** Nobody is asked for a password here: of an encrypted hotkey the address is enough. */
+async function hotkeyOf(wallet: WalletLocation): Promise<string> {
+  try {
+    return toSs58((await loadHotkey(wallet)).publicKey)
+  } catch (error) {
+    if (!isSubnetError(error, 'CONFIG') || error.data.reason !== ENCRYPTED) throw error
+    return await loadHotkeyAddress(wallet)
+  }
 }
 
 function checkStake({ stakeRao }: Neuron, { stakeThresholdRao }: Hyperparameters, chain: Chain): Finding {
