@@ -8,9 +8,9 @@ import type { DevchainServerLimits } from '../../src/chain/devchain/devchain-ser
 import type { GenesisSpec } from '../../src/chain/devchain/genesis.js'
 import { connectChain } from '../../src/chain/endpoint.js'
 import { cryptoReady } from '../../src/crypto/keys.js'
-import { CONFORMANCE_TEMPO, chainConformance } from '../conformance/chain.js'
+import { chainConformance } from '../conformance/chain.js'
 import { testColdkey, testHotkey, testRecord } from '../kit/chain-keys.js'
-import { nextBlock, startDevchain, startServer, type TestDevchain } from '../kit/devchain.js'
+import { devchainHarness, nextBlock, startDevchain, startServer, type TestDevchain } from '../kit/devchain.js'
 import { FakeClock } from '../kit/fake-clock.js'
 import { until } from '../kit/until.js'
 
@@ -24,22 +24,12 @@ function clientOf(endpoint: string, clock: FakeClock): Chain {
   return connectChain(endpoint, { clock, random: seededRandom('client'), logger: silentLogger })
 }
 
-chainConformance('devchain over WebSocket', async () => {
-  const test = await startDevchain({ tempo: CONFORMANCE_TEMPO })
-  const server = await startServer(test)
-  const chain = clientOf(server.endpoint, test.clock)
-  await chain.start()
-  return {
-    chain,
-    nextBlock: () => nextBlock(test, chain),
-    async [Symbol.asyncDispose]() {
-      await chain.stop()
-      await server.stop()
-      await test.devchain.stop()
-      assert.equal(test.clock.pendingTimers, 0)
-    },
-  }
-})
+chainConformance('devchain over WebSocket', (wish) =>
+  devchainHarness(wish, async (test) => {
+    const server = await startServer(test)
+    return { chain: clientOf(server.endpoint, test.clock), close: () => server.stop() }
+  }),
+)
 
 describe('devchain over WebSocket: one client and its server', () => {
   const disposals: (() => Promise<unknown>)[] = []

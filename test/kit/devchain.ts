@@ -1,10 +1,16 @@
 /** A devchain on a clock of the test's own, reached in the same process or over a real WebSocket. */
+import assert from 'node:assert/strict'
 import { silentLogger } from '../../src/base/log.js'
 import { seededRandom } from '../../src/base/random.js'
 import type { Chain } from '../../src/chain/chain.js'
+import { DevchainAdapter } from '../../src/chain/devchain/adapter.js'
+import { localApi } from '../../src/chain/devchain/api.js'
 import { Devchain } from '../../src/chain/devchain/devchain.js'
 import { DevchainServer, type DevchainServerInit } from '../../src/chain/devchain/devchain-server.js'
 import type { GenesisSpec } from '../../src/chain/devchain/genesis.js'
+import { CONFORMANCE_TEMPO } from '../conformance/chain.js'
+import type { ChainHarness, ChainWish } from '../conformance/chain-bench.js'
+import { testColdkey, testHotkey } from './chain-keys.js'
 import { FakeClock, turn } from './fake-clock.js'
 import { until } from './until.js'
 
@@ -47,4 +53,41 @@ export async function nextBlock({ devchain, clock }: TestDevchain, chain: Chain)
   })
   await chain.randomness(0)
   await turn()
+}
+
+/** A devchain for the conformance suite, seen through the chain that `connect` makes. */
+export async function devchainHarness(
+  { tempo = CONFORMANCE_TEMPO, parameters }: ChainWish,
+  connect: (test: TestDevchain) => Promise<{ readonly chain: Chain; readonly close?: () => Promise<void> }>,
+): Promise<ChainHarness> {
+  const test = await startDevchain({ tempo, ...(parameters === undefined ? {} : { parameters }) })
+  const { chain, close } = await connect(test)
+  await chain.start()
+  return {
+    chain,
+    nextBlock: () => nextBlock(test, chain),
+    hotkey: testHotkey,
+    async coldkey(number, rao) {
+      const key = testColdkey(number)
+      const paying = chain.faucet?.pay(key.signer, rao)
+      let paid = false
+      void paying?.then(() => {
+        paid = true
+      })
+      while (!paid) await nextBlock(test, chain)
+      await paying
+      return key
+    },
+    async [Symbol.asyncDispose]() {
+      await chain.stop()
+      await close?.()
+      await test.devchain.stop()
+      assert.equal(test.clock.pendingTimers, 0)
+    },
+  }
+}
+
+/** A devchain in the same process as a chain. */
+export function localAdapter(test: TestDevchain): DevchainAdapter {
+  return new DevchainAdapter({ api: localApi(test.devchain), clock: test.clock })
 }

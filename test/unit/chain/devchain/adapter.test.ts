@@ -4,29 +4,14 @@ import type { BlockHead, ChainConstants, Registration } from '../../../../src/ch
 import { DevchainAdapter } from '../../../../src/chain/devchain/adapter.js'
 import { type DevchainApi, localApi, type MethodName } from '../../../../src/chain/devchain/api.js'
 import { cryptoReady } from '../../../../src/crypto/keys.js'
-import { CONFORMANCE_TEMPO, chainConformance } from '../../../conformance/chain.js'
+import { chainConformance } from '../../../conformance/chain.js'
 import { testColdkey, testHotkey } from '../../../kit/chain-keys.js'
-import { nextBlock, startDevchain, type TestDevchain } from '../../../kit/devchain.js'
+import { devchainHarness, localAdapter, startDevchain, type TestDevchain } from '../../../kit/devchain.js'
 import { turn } from '../../../kit/fake-clock.js'
 
-chainConformance('devchain in the same process', async () => {
-  const test = await startDevchain({ tempo: CONFORMANCE_TEMPO })
-  const chain = localAdapter(test)
-  await chain.start()
-  return {
-    chain,
-    nextBlock: () => nextBlock(test, chain),
-    async [Symbol.asyncDispose]() {
-      await chain.stop()
-      await test.devchain.stop()
-      assert.equal(test.clock.pendingTimers, 0)
-    },
-  }
-})
-
-function localAdapter(test: TestDevchain): DevchainAdapter {
-  return new DevchainAdapter({ api: localApi(test.devchain), clock: test.clock })
-}
+chainConformance('devchain in the same process', (wish) =>
+  devchainHarness(wish, async (test) => ({ chain: localAdapter(test) })),
+)
 
 describe('DevchainAdapter', () => {
   let registration: Registration
