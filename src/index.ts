@@ -7,7 +7,14 @@ export { ERROR_CODES, type ErrorCode, type ErrorData, isSubnetError, SubnetError
 export { createLogger, type Logger, type LogLevel } from './base/log.js'
 export type { Random } from './base/random.js'
 export type { Chain } from './chain/chain.js'
-export type { WalletLocation } from './chain/wallet.js'
+export { connectChain } from './chain/endpoint.js'
+export {
+  loadColdkey,
+  loadColdkeyAddress,
+  loadHotkey,
+  loadHotkeyAddress,
+  type WalletLocation,
+} from './chain/wallet.js'
 export { type ClientInit, type ClientOptions, createClient, type SubnetClient } from './node/client.js'
 export {
   createNode,
@@ -17,9 +24,31 @@ export {
   type SubnetNode,
 } from './node/node.js'
 export type { ProfileName } from './redundancy/profiles.js'
+export {
+  type InitializePlan,
+  initializeSubnet,
+  planInitialize,
+  type SubnetChanges,
+} from './registration/initialize-subnet.js'
+export { Intents } from './registration/intents.js'
+export type { Plan, PlannedCall } from './registration/plan.js'
+export {
+  type HotkeyPlan,
+  type HotkeyRequest,
+  planHotkey,
+  registerHotkey,
+} from './registration/register-hotkey.js'
+export {
+  planSubnet,
+  registerSubnet,
+  type SubnetPlan,
+  type SubnetRequest,
+} from './registration/register-subnet.js'
 export type { GetResult, PutOptions, PutResult, StorageClient } from './roles/client/client.js'
 export type { ObjectStatus } from './roles/client/object-status.js'
 export type { AuditReport } from './roles/validator/auditor.js'
+export type { WeightProvider } from './roles/validator/weight-rounds.js'
+export type { WeightTarget } from './roles/validator/weights-plan.js'
 export type { ByteRange, DownloadOptions, DownloadProgress } from './transfer/download.js'
 export type { PutJournal, PutRecord } from './transfer/put-journal.js'
 export type { HolderReport, UploadOptions, UploadProgress, UploadReport } from './transfer/upload.js'

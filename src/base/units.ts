@@ -52,3 +52,22 @@ export function formatDuration(durationMs: number): string {
   const seconds = Math.round(durationMs / 1000)
   return `${Math.floor(seconds / 60)} m ${String(seconds % 60).padStart(2, '0')} s`
 }
+
+/** 1 TAO (τ) is 10⁹ rao. */
+const TAO_DECIMALS = 9
+
+/** Rao of "1", "0.25" or "τ1.5". Throws `CONFIG` on anything else, and on more than nine decimals. */
+export function parseTao(text: string): bigint {
+  const [, whole, fraction = ''] = /^τ?(\d+)(?:\.(\d+))?$/.exec(text.trim()) ?? []
+  if (whole === undefined || fraction.length > TAO_DECIMALS) {
+    throw new SubnetError('CONFIG', `"${text}" is no amount of TAO: write it like 1 or 0.25`)
+  }
+  return BigInt(whole + fraction.padEnd(TAO_DECIMALS, '0'))
+}
+
+/** "τ1.25": without the zeros at the end, exact. */
+export function formatTao(rao: bigint): string {
+  const digits = rao.toString().padStart(TAO_DECIMALS + 1, '0')
+  const fraction = digits.slice(-TAO_DECIMALS).replace(/0+$/, '')
+  return `τ${digits.slice(0, -TAO_DECIMALS)}${fraction === '' ? '' : `.${fraction}`}`
+}

@@ -3,16 +3,6 @@
 import '../base/platform.js'
 import { readFileSync } from 'node:fs'
 import { Command, CommanderError } from 'commander'
-import { addConfig } from './commands/config.js'
-import { addDevchain } from './commands/devchain.js'
-import { addDevnet } from './commands/devnet.js'
-import { addDoctor } from './commands/doctor.js'
-import { addGet } from './commands/get.js'
-import { addRelease, addRenew } from './commands/owner.js'
-import { addPut } from './commands/put.js'
-import { addRun } from './commands/run.js'
-import { addStat } from './commands/stat.js'
-import { addStatus } from './commands/status.js'
 import { EXIT_OK, EXIT_USAGE, exitCodeOf } from './exit-codes.js'
 import { guardOutput, Output } from './output.js'
 
@@ -21,24 +11,47 @@ function packageVersion(): string {
   return (JSON.parse(text) as { version: string }).version
 }
 
-function buildProgram(): Command {
+type AddCommand = (program: Command) => void
+
+/** By the first word. Each is loaded only when it is named: a wallet needs no libp2p, which takes half a second. */
+const COMMANDS: Readonly<Record<string, () => Promise<AddCommand>>> = {
+  devnet: async () => (await import('./commands/devnet.js')).addDevnet,
+  devchain: async () => (await import('./commands/devchain.js')).addDevchain,
+  put: async () => (await import('./commands/put.js')).addPut,
+  get: async () => (await import('./commands/get.js')).addGet,
+  stat: async () => (await import('./commands/stat.js')).addStat,
+  renew: async () => (await import('./commands/owner.js')).addRenew,
+  rm: async () => (await import('./commands/owner.js')).addRelease,
+  status: async () => (await import('./commands/status.js')).addStatus,
+  doctor: async () => (await import('./commands/doctor.js')).addDoctor,
+  wallet: async () => (await import('./commands/wallet.js')).addWallet,
+  register: async () => (await import('./commands/register.js')).addRegister,
+  stake: async () => (await import('./commands/register.js')).addStakeCommand,
+  subnet: async () => (await import('./commands/subnet.js')).addSubnet,
+  weights: async () => (await import('./commands/weights.js')).addWeights,
+  config: async () => (await import('./commands/config.js')).addConfig,
+}
+
+async function buildProgram(firstWord: string): Promise<Command> {
   const program = new Command('subnet-node')
     .description('Decentralised, proof-bearing storage for Bittensor subnets.')
     .version(packageVersion())
     .showSuggestionAfterError()
     .enablePositionalOptions()
     .exitOverride()
+  const named = Object.hasOwn(COMMANDS, firstWord) ? COMMANDS[firstWord] : undefined
+  if (named !== undefined) {
+    const add = await named()
+    add(program)
+    return program
+  }
+  // A node, or somebody who asks what there is.
+  const { addRun } = await import('./commands/run.js')
   addRun(program)
-  addDevnet(program)
-  addDevchain(program)
-  addPut(program)
-  addGet(program)
-  addStat(program)
-  addRenew(program)
-  addRelease(program)
-  addStatus(program)
-  addDoctor(program)
-  addConfig(program)
+  for (const load of Object.values(COMMANDS)) {
+    const add = await load()
+    add(program)
+  }
   return program
 }
 
@@ -46,7 +59,8 @@ async function main(words: readonly string[]): Promise<number> {
   guardOutput()
   const output = new Output({ json: words.includes('--json'), debug: words.includes('--debug') })
   try {
-    await buildProgram().parseAsync([...words], { from: 'user' })
+    const program = await buildProgram(words[0] ?? '')
+    await program.parseAsync([...words], { from: 'user' })
     return EXIT_OK
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT_OK : EXIT_USAGE

@@ -128,7 +128,7 @@ function readFile(file: { readonly path: string; readonly text: string }): Map<S
 }
 
 /** Variables that are read elsewhere. */
-const OTHER_VARIABLES: readonly string[] = ['SUBNET_CONFIG']
+const OTHER_VARIABLES: readonly string[] = ['SUBNET_CONFIG', 'SUBNET_WALLET_PASSWORD']
 
 function refuseUnknownVariables(environment: Sources['environment']): void {
   const known = [...SETTING_NAMES.map(variableOf), ...OTHER_VARIABLES]

@@ -31,7 +31,11 @@ export async function cryptoReady(): Promise<void> {
 /** A hotkey or coldkey from its 32-byte mini-secret (`secretSeed` of Bittensor's key files). */
 export function sr25519Signer(seed: Uint8Array): Signer {
   invariant(seed.length === 32, 'an sr25519 seed has 32 bytes')
-  const pair = sr25519KeypairFromSeed(seed)
+  return sr25519PairSigner(sr25519KeypairFromSeed(seed))
+}
+
+/** From the WASM's own form of a pair: 64 secret bytes (schnorrkel's `to_half_ed25519_bytes`), then the public key. */
+export function sr25519PairSigner(pair: Uint8Array): Signer {
   const secret = pair.slice(0, 64)
   const publicKey = pair.slice(64)
   return { scheme: 'sr25519', publicKey, sign: (message) => sr25519Sign(publicKey, secret, message) }

@@ -7,18 +7,19 @@ import { createServer } from 'node:net'
 import { dirname, join } from 'node:path'
 import { deadline } from '../base/abort.js'
 import type { Clock } from '../base/clock.js'
-import { type ErrorCode, isSubnetError, toSubnetError } from '../base/errors.js'
+import { isSubnetError, toSubnetError } from '../base/errors.js'
 import type { Logger } from '../base/log.js'
 import type { Random } from '../base/random.js'
 import { formatBytes } from '../base/units.js'
 import type { Chain } from '../chain/chain.js'
 import { connectChain } from '../chain/endpoint.js'
-import { loadHotkey, type WalletLocation } from '../chain/wallet.js'
-import { cryptoReady, toSs58 } from '../crypto/keys.js'
+import type { WalletLocation } from '../chain/wallet.js'
+import { cryptoReady } from '../crypto/keys.js'
 import { dataLock, IN_USE } from '../shard/data-lock.js'
 import { DISK_RESERVE_BYTES } from '../shard/partition.js'
 import { DATA_LAYOUT, readDataStamp } from './data-stamp.js'
-import { ownWallet } from './node.js'
+import { checkColdkey, checkMember } from './doctor-member.js'
+import { type Finding, failed, ok, skipped } from './finding.js'
 
 export interface DoctorInit {
   readonly role: 'miner' | 'validator'
@@ -39,30 +40,6 @@ export interface DoctorComponents {
   readonly logger: Logger
 }
 
-export type CheckName =
-  | 'directory'
-  | 'disk'
-  | 'port'
-  | 'chain'
-  | 'subnet'
-  | 'genesis'
-  | 'hotkey'
-  | 'registration'
-  | 'permit'
-  | 'blocks'
-  | 'clock'
-
-/** What one look showed. `skipped`: what it needs has failed itself, or does not concern this node. */
-export interface Finding {
-  readonly check: CheckName
-  readonly state: 'ok' | 'failed' | 'skipped'
-  /** What is so, for people. */
-  readonly text: string
-  /** What to do about it, and the code a node would fail with: of a failed one. */
-  readonly remedy?: string
-  readonly code?: ErrorCode
-}
-
 const CHAIN_TIMEOUT_MS = 5_000
 /** A chain that makes no block in so many times its block time stands still. */
 const BLOCKS_LATE_MAX = 3
@@ -73,7 +50,7 @@ const CLOCK_STEP_MS_MAX = 500
 export async function examine(components: DoctorComponents, init: DoctorInit): Promise<Finding[]> {
   await cryptoReady()
   const { inUse, finding: directory } = await checkDirectory(init)
-  const local = [directory, await checkDisk(init), await checkPort(init, inUse)]
+  const local = [directory, await checkDisk(init), await checkPort(init, inUse), await checkColdkey(init)]
   return [...local, ...(await checkChain(components, init))]
 }
 
@@ -220,40 +197,9 @@ async function onChain({ clock }: DoctorComponents, init: DoctorInit, chain: Cha
   if (stamp === undefined) findings.push(skipped('genesis', 'the directory belongs to no chain yet'))
   else if (stamp.genesisHash === genesisHash) findings.push(ok('genesis', 'the directory is of this chain'))
   else findings.push(failed('genesis', text, remedy, 'DATA_DIR'))
-  findings.push(...(await checkMember(init, chain, block)))
+  findings.push(...(await checkMember(init, chain)))
   findings.push(...(await checkTime(clock, chain, blockMs)))
   return findings
-}
-
-async function checkMember(init: DoctorInit, chain: Chain, block: number): Promise<Finding[]> {
-  let hotkey: string
-  try {
-    hotkey = toSs58((await loadHotkey(init.wallet ?? ownWallet(init.dataPath))).publicKey)
-  } catch (error) {
-    const { code, message } = toSubnetError(error)
-    const fresh = init.wallet === undefined && code === 'NOT_FOUND'
-    const rest = skipped('registration', 'there is no hotkey yet')
-    if (fresh) return [skipped('hotkey', 'is made when the node first starts'), rest]
-    return [
-      failed('hotkey', message, 'check --wallet.path, --wallet.name and --wallet.hotkey', 'CONFIG'),
-      rest,
-    ]
-  }
-  const found = ok('hotkey', hotkey)
-  const { neurons, nextEpochBlock } = await chain.metagraph()
-  const neuron = neurons.find((each) => each.hotkey === hotkey)
-  if (neuron === undefined) {
-    const remedy = 'start the node: on a devchain it registers itself'
-    return [found, failed('registration', `${hotkey} is not registered`, remedy, 'CHAIN_UNAVAILABLE')]
-  }
-  const registered = ok('registration', `uid ${neuron.uid}`)
-  if (init.role === 'miner') return [found, registered, skipped('permit', 'a miner needs none')]
-  if (neuron.validatorPermit) return [found, registered, ok('permit', 'may validate')]
-  const remedy =
-    neuron.stakeRao > 0n
-      ? `wait: the chain gives permits at block ${nextEpochBlock}, now is ${block}`
-      : 'it needs stake: start the node, on a devchain it stakes itself'
-  return [found, registered, failed('permit', 'has no validator permit', remedy, 'CHAIN_UNAVAILABLE')]
 }
 
 /** Blocks carry no time of day, so it is their pace that is compared, and this machine's two clocks with each other. */
@@ -278,18 +224,6 @@ async function checkTime(clock: Clock, chain: Chain, blockMs: number): Promise<F
   if (stepMs <= CLOCK_STEP_MS_MAX) return [blocks, ok('clock', `runs evenly over ${tookMs} ms`)]
   const text = `the time of day moved by ${Math.round(stepMs)} ms against the machine's own clock`
   return [blocks, failed('clock', text, 'have one program set the clock, steadily (NTP)', 'CONFIG')]
-}
-
-function ok(check: CheckName, text: string): Finding {
-  return { check, state: 'ok', text }
-}
-
-function skipped(check: CheckName, text: string): Finding {
-  return { check, state: 'skipped', text }
-}
-
-function failed(check: CheckName, text: string, remedy: string, code: ErrorCode): Finding {
-  return { check, state: 'failed', text, remedy, code }
 }
 
 function textOf(error: unknown): string {

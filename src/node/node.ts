@@ -15,6 +15,8 @@ import type { Chain } from '../chain/chain.js'
 import { connectChain } from '../chain/endpoint.js'
 import { SubnetView } from '../chain/subnet-view.js'
 import {
+  coldkeyPath,
+  coldkeyUnlocked,
   createHotkey,
   loadColdkeyAddress,
   loadHotkey,
@@ -33,6 +35,7 @@ import { type HeldShard, Miner, type MinerComponents } from '../roles/miner/mine
 import type { AuditReport } from '../roles/validator/auditor.js'
 import type { WatchedMiner } from '../roles/validator/miner-watch.js'
 import { Validator, type ValidatorComponents } from '../roles/validator/validator.js'
+import type { WeightProvider } from '../roles/validator/weight-rounds.js'
 import { dataLock } from '../shard/data-lock.js'
 import { claimDataDirectory } from './data-stamp.js'
 import { Membership } from './membership.js'
@@ -50,6 +53,8 @@ export interface NodeInit {
   readonly dataPath: string
   /** Bittensor wallet; by default one inside `dataPath`, made at the first start. */
   readonly wallet?: WalletLocation
+  /** Of an encrypted hotkey in `wallet`. */
+  readonly walletPassword?: string
   /** Multiaddrs to listen on. Default: loopback, any port. */
   readonly listen?: readonly string[]
   /** Multiaddr others reach the node at, when it is not one it listens on: behind NAT, or listening on all addresses. */
@@ -64,6 +69,8 @@ export interface NodeInit {
   readonly replanIntervalMs?: number
   /** Validator: between two visits to each miner. */
   readonly visitIntervalMs?: number
+  /** Validator: what weights it wants, asked once an epoch. */
+  readonly weightTarget?: WeightProvider
 }
 
 export interface NodeOptions {
@@ -304,14 +311,24 @@ export class SubnetNode implements Startable {
       domain,
       path: joinPath(this.#init.dataPath, 'ledger'),
       visitIntervalMs: this.#init.visitIntervalMs ?? VISIT_INTERVAL_MS,
+      weightsPath: joinPath(this.#init.dataPath, 'weights'),
+      weightTarget: this.#init.weightTarget,
     })
   }
 
   /** The wallet's hotkey and its owner's address; a wallet inside the data directory is made at the first start. */
   async #keys(): Promise<{ readonly hotkey: Signer; readonly coldkey: string }> {
-    const { wallet, dataPath } = this.#init
-    if (wallet !== undefined)
-      return { hotkey: await loadHotkey(wallet), coldkey: await loadColdkeyAddress(wallet) }
+    const { wallet, walletPassword, dataPath } = this.#init
+    if (wallet !== undefined) {
+      if (await coldkeyUnlocked(wallet)) {
+        const { logger } = this.#options
+        const text =
+          'the coldkey lies beside the hotkey without a password: a node needs coldkeypub.txt only, move the file "coldkey" away'
+        logger.warn({ path: coldkeyPath(wallet) }, text)
+      }
+      const unlocking = walletPassword === undefined ? {} : { password: walletPassword }
+      return { hotkey: await loadHotkey(wallet, unlocking), coldkey: await loadColdkeyAddress(wallet) }
+    }
     return await loadOrCreateWallet(ownWallet(dataPath), this.#options.random)
   }
 }

@@ -12,6 +12,8 @@ export interface CliOptions {
   readonly home: string
   /** Given on stdin, which then ends; without it stdin is empty. */
   readonly input?: Uint8Array
+  /** More variables. */
+  readonly env?: Readonly<Record<string, string>>
 }
 
 export interface CliResult {
@@ -35,9 +37,9 @@ export async function cli(args: readonly string[], options: CliOptions): Promise
 /** Starts a command; its three streams are pipes unless `stdout` is a file. */
 export function startCli(
   args: readonly string[],
-  options: Pick<CliOptions, 'home'> & { readonly stdout?: number },
+  options: Pick<CliOptions, 'home' | 'env'> & { readonly stdout?: number },
 ): ChildProcess {
-  const env = { PATH: process.env.PATH ?? '', HOME: options.home }
+  const env = { PATH: process.env.PATH ?? '', HOME: options.home, ...options.env }
   return spawn(process.execPath, [MAIN, ...args], { env, stdio: ['pipe', options.stdout ?? 'pipe', 'pipe'] })
 }
 

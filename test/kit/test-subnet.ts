@@ -8,6 +8,7 @@ import { SubnetView } from '../../src/chain/subnet-view.js'
 import { sha256 } from '../../src/crypto/hash.js'
 import type { TestKey } from './chain-keys.js'
 import { testColdkey, testRecord } from './chain-keys.js'
+import { HYPERPARAMETERS } from './fake-chain.js'
 
 export const TEST_DOMAIN: WireDomain = { genesis: new Uint8Array(32).fill(7), netuid: 1 }
 
@@ -97,7 +98,7 @@ export class TestSubnet {
       weights: async () => new Map(),
       finalizedHead: async () => ({ number: this.block, hash: '0x', timestampMs: 0 }),
       faucet: undefined,
-      hyperparameters: refuse,
+      hyperparameters: async () => HYPERPARAMETERS,
       balanceRao: refuse,
       subnets: refuse,
       subnet: refuse,

@@ -14,7 +14,8 @@ const LAYERS: readonly (readonly string[])[] = [
   ['net', 'shard', 'chain', 'coding'],
   ['protocols'],
   ['transfer'],
-  ['roles'],
+  // What the coldkey pays for stands beside the roles: none of them ever holds that key.
+  ['roles', 'registration'],
   ['node'],
   ['gateway'],
   ['cli'],

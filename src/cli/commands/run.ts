@@ -26,6 +26,7 @@ import { interruptSignal, whenAborted } from '../interrupt.js'
 import { addOutputOptions, addSettings, commandConfig, type OutputOptions } from '../options.js'
 import { Output } from '../output.js'
 import { serveParent } from '../supervised.js'
+import { addPasswordOption, givenPassword, type PasswordOptions } from '../wallet-session.js'
 import { devchainDirectory } from './devchain.js'
 
 /** Names tried before giving up: more nodes of a role than one machine has uids for. */
@@ -33,7 +34,7 @@ const NAMES_MAX = 256
 
 type ServingRole = 'miner' | 'validator'
 
-interface RunOptions extends OutputOptions {
+interface RunOptions extends OutputOptions, PasswordOptions {
   readonly role?: ServingRole
 }
 
@@ -65,12 +66,15 @@ export function addRun(program: Command): void {
     'wallet.path',
     'log.level',
   ])
+  addPasswordOption(program)
   addOutputOptions(program)
 }
 
 async function run(role: ServingRole, options: RunOptions): Promise<void> {
   const output = new Output(options)
   const config = await commandConfig(options)
+  const walletPassword = await givenPassword(options)
+  const init = { role, ...(walletPassword === undefined ? {} : { walletPassword }) }
   const signal = interruptSignal()
   const logger = createLogger(config.get('log.level'), { role })
   let node: SubnetNode | undefined
@@ -80,7 +84,7 @@ async function run(role: ServingRole, options: RunOptions): Promise<void> {
   let failure: Error | undefined
   try {
     const over = new AbortController()
-    node = await startUnderFreeName(role, config, signal, {
+    node = await startUnderFreeName(init, config, signal, {
       logger,
       onFailure: (reason) => {
         failure = reason
@@ -100,15 +104,15 @@ async function run(role: ServingRole, options: RunOptions): Promise<void> {
 
 /** Two nodes of a role on one machine need no names: the second is `<role>-2`. A name that was given is not changed. */
 async function startUnderFreeName(
-  role: ServingRole,
+  init: Pick<NodeInit, 'role' | 'walletPassword'>,
   config: Config,
   signal: AbortSignal,
   options: NodeOptions,
 ): Promise<SubnetNode> {
   const given = config.optional('node_name')
   for (let number = 1; ; number += 1) {
-    const name = given ?? `${role}-${number}`
-    const node = createNode(nodeInit(role, name, config), options)
+    const name = given ?? `${init.role}-${number}`
+    const node = createNode({ ...init, ...nodeInit(init.role, name, config) }, options)
     try {
       await node.start({ signal })
       return node

@@ -4,7 +4,7 @@ import { askCapacity } from '../../../protocols/capacity/client.js'
 import { deadline } from '../../base/abort.js'
 import { systemClock } from '../../base/clock.js'
 import { isSubnetError } from '../../base/errors.js'
-import { formatBytes } from '../../base/units.js'
+import { formatBytes, formatDuration } from '../../base/units.js'
 import type { Member } from '../../chain/subnet-view.js'
 import type { SubnetClient } from '../../node/client.js'
 import { addClientOptions, withClient } from '../client-session.js'
@@ -39,8 +39,9 @@ async function status(options: OutputOptions): Promise<void> {
     const { chain, view } = client.subnet
     const members = await Promise.all(view.members().map((member) => probe(client, member, signal)))
     const { genesisHash, netuid, blockMs, tempo } = chain.constants
-    const facts = { block: view.block, netuid, genesisHash, blockMs, tempo, members }
-    const head = `subnet ${netuid}  block ${view.block}  epoch every ${tempo} blocks of ${blockMs / 1000} s  genesis ${genesisHash.slice(0, 10)}`
+    const headAgeMs = Math.max(0, systemClock.nowMs() - (await chain.head({ signal })).timestampMs)
+    const facts = { block: view.block, headAgeMs, netuid, genesisHash, blockMs, tempo, members }
+    const head = `subnet ${netuid}  block ${view.block}, ${formatDuration(headAgeMs)} old  epoch every ${tempo} blocks of ${blockMs / 1000} s  genesis ${genesisHash.slice(0, 10)}`
     output.result(facts, [head, '', ...table(members)].join('\n'))
   })
 }

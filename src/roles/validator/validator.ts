@@ -24,6 +24,8 @@ import { Ledger } from './ledger.js'
 import { type MinerWatchMessage, minerWatch, type WatchedMiner } from './miner-watch.js'
 import { OrderService } from './order-service.js'
 import { OwnerService } from './owner-service.js'
+import { type WeightProvider, WeightRounds } from './weight-rounds.js'
+import { WeightSetter } from './weight-setter.js'
 
 /** Time for one visit to a miner: its capacity, and what waits for it. */
 const VISIT_TIMEOUT_MS = 15_000
@@ -44,6 +46,10 @@ export interface ValidatorInit {
   readonly path: string
   /** Between two visits to a miner. */
   readonly visitIntervalMs: number
+  /** Directory of the salts of hidden weights. */
+  readonly weightsPath: string
+  /** Where weights come from; without it, only what is hidden already is revealed. */
+  readonly weightTarget: WeightProvider | undefined
 }
 
 export class Validator implements Startable {
@@ -52,12 +58,15 @@ export class Validator implements Startable {
   readonly #auditor: Auditor
   readonly #handOver: HandOver
   readonly #watch: Ref<MinerWatchMessage>
+  readonly #init: ValidatorInit
+  #weights: WeightRounds | undefined
   #forgottenBlock = 0
   #unsubscribe: (() => void) | undefined
 
   constructor(components: ValidatorComponents, init: ValidatorInit) {
     const { actors, signer, authority } = components
     this.#components = components
+    this.#init = init
     this.#ledger = new Ledger(init.path)
     this.#auditor = new Auditor({ ...components, ledger: this.#ledger }, init.domain)
     this.#handOver = new HandOver({ ...components, ledger: this.#ledger }, init.domain)
@@ -82,11 +91,14 @@ export class Validator implements Startable {
     await this.#ledger.start()
     this.#unsubscribe = this.#components.view.onChange(() => this.#onMetagraph())
     this.#onMetagraph()
+    this.#weights = this.#weightRounds()
+    await this.#weights.start()
   }
 
   async stop(): Promise<void> {
     this.#unsubscribe?.()
     this.#unsubscribe = undefined
+    await this.#weights?.stop()
     await this.#ledger.stop()
   }
 
@@ -98,6 +110,14 @@ export class Validator implements Startable {
   /** Challenges every miner that holds a lease of ours, now. */
   async audit(options: AbortOptions = {}): Promise<AuditReport[]> {
     return await this.#auditor.auditAll(options)
+  }
+
+  #weightRounds(): WeightRounds {
+    const { signer: hotkey } = this.#components
+    const { weightsPath: path, weightTarget } = this.#init
+    const setter = new WeightSetter(this.#components, { hotkey, path })
+    const target: WeightProvider = weightTarget ?? (async () => undefined)
+    return new WeightRounds({ ...this.#components, setter, target })
   }
 
   /** Everyone without a permit may be a miner; whoever is none does not speak the protocol. */

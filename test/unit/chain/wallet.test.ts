@@ -4,16 +4,26 @@ import { dirname, join } from 'node:path'
 import { isSubnetError, SubnetError } from '../../../src/base/errors.js'
 import { seededRandom } from '../../../src/base/random.js'
 import {
+  coldkeyPath,
   coldkeyPubPath,
+  coldkeyUnlocked,
   createHotkey,
+  describeWallet,
+  ENCRYPTED,
   hotkeyPath,
+  listWallets,
+  loadColdkey,
   loadColdkeyAddress,
   loadHotkey,
   type WalletLocation,
   writeColdkeyPub,
+  writeKey,
 } from '../../../src/chain/wallet.js'
-import { toSs58, verifySignature } from '../../../src/crypto/keys.js'
+import { sha256 } from '../../../src/crypto/hash.js'
+import { fromSecretText, fromSeed } from '../../../src/crypto/key-material.js'
+import { cryptoReady, toSs58, verifySignature } from '../../../src/crypto/keys.js'
 import { type TempDir, tempDir } from '../../kit/temp-dir.js'
+import { readVectors, unhex } from '../../kit/vectors.js'
 
 /** Substrate's development key //Alice: mini-secret and address as `subkey inspect //Alice` prints them. */
 const ALICE = {
@@ -26,6 +36,7 @@ describe('wallet', () => {
   const random = seededRandom('wallet')
   let directory: TempDir
   let location: WalletLocation
+  before(cryptoReady)
   beforeEach(async () => {
     directory = await tempDir()
     location = { path: join(directory.path, 'wallets'), name: 'default', hotkey: 'miner' }
@@ -33,7 +44,7 @@ describe('wallet', () => {
   afterEach(() => directory[Symbol.asyncDispose]())
 
   const unusable = (error: unknown) => isSubnetError(error, 'CONFIG')
-  async function put(path: string, text: string): Promise<void> {
+  async function put(path: string, text: string | Uint8Array): Promise<void> {
     await mkdir(dirname(path), { recursive: true })
     await writeFile(path, text)
   }
@@ -72,7 +83,7 @@ describe('wallet', () => {
   it('loads a file as Bittensor writes it', async () => {
     await put(hotkeyPath(location), aliceFile())
     assert.equal(toSs58((await loadHotkey(location)).publicKey), ALICE.address)
-    await put(hotkeyPath(location), aliceFile({ cryptoType: 1, privateKey: '0x00', secretPhrase: 'a b c' }))
+    await put(hotkeyPath(location), aliceFile({ cryptoType: 1, privateKey: '0x00' }))
     assert.equal(toSs58((await loadHotkey(location)).publicKey), ALICE.address)
   })
 
@@ -86,6 +97,10 @@ describe('wallet', () => {
     torn: aliceFile().slice(0, 100),
     'no object': '[]',
     encrypted: '$NACL\u0001\u0002',
+    'encrypted as before 2023': '$ANSIBLE_VAULT;1.2;AES256;ansible\n61',
+    'without a secret': aliceFile({ secretSeed: null }),
+    'a phrase that is none, whatever its seed': aliceFile({ secretPhrase: 'a b c' }),
+    'a private key that is none': aliceFile({ secretSeed: null, privateKey: `0x${'ff'.repeat(64)}` }),
     'only a phrase': aliceFile({ secretSeed: null, secretPhrase: 'bottom drive obey lake' }),
     'a short seed': aliceFile({ secretSeed: '0x1234' }),
     'another key’s address': aliceFile({ ss58Address: '5FHneW46xGXgs5mUiveU4sbTyGBzmstUspZC92UhjJM694ty' }),
@@ -127,10 +142,112 @@ describe('wallet', () => {
   it('keeps the coldkey’s address', async () => {
     await writeColdkeyPub(location, ALICE.address, { random })
     assert.equal(await loadColdkeyAddress(location), ALICE.address)
-    assert.equal(JSON.parse(await readFile(coldkeyPubPath(location), 'utf8')).secretSeed, null)
+    assert.equal(JSON.parse(await readFile(coldkeyPubPath(location), 'utf8')).secretSeed, undefined)
     await assert.rejects(writeColdkeyPub(location, ALICE.address, { random }), unusable)
     await put(coldkeyPubPath({ ...location, name: 'other' }), '{"ss58Address":"5xyz"}')
     await assert.rejects(loadColdkeyAddress({ ...location, name: 'other' }), unusable)
+  })
+
+  describe('encrypted', () => {
+    const { encrypted } = readVectors<{ encrypted: Record<'password' | 'address' | 'bytes', string> }>('keys')
+    /** Quick, and as different for different passwords as the real one. */
+    const stretch = async (password: string) => sha256(new TextEncoder().encode(password))
+    const secret = 'bottom drive obey lake curtain smoke basket hold race lonely fit walk'
+
+    it('reads what another implementation encrypted', async () => {
+      await put(coldkeyPath(location), unhex(encrypted.bytes))
+      const { publicKey } = await loadColdkey(location, { password: encrypted.password })
+      assert.equal(toSs58(publicKey), encrypted.address)
+    })
+
+    it('writes no secret to the disk, and loads with the password only', async () => {
+      const material = await fromSecretText(secret)
+      await writeKey(location, 'coldkey', material, { random }, { password: 'correct horse', stretch })
+      const bytes = await readFile(coldkeyPath(location))
+      assert.equal(bytes.subarray(0, 5).toString(), '$NACL')
+      assert.ok(!bytes.includes('bottom'))
+      const loaded = await loadColdkey(location, { password: 'correct horse', stretch })
+      assert.deepEqual(loaded.publicKey, material.signer.publicKey)
+      await assert.rejects(loadColdkey(location, { password: 'correct hors', stretch }), (error) => {
+        assert.ok(isSubnetError(error, 'UNAUTHENTICATED') && !error.retryable)
+        return error.message.includes(coldkeyPath(location))
+      })
+      await assert.rejects(loadColdkey(location), (error) => {
+        return isSubnetError(error, 'CONFIG') && error.data.reason === ENCRYPTED
+      })
+    })
+
+    it('tells a torn file from a wrong password where that can be known', async () => {
+      await put(coldkeyPath(location), unhex(encrypted.bytes).subarray(0, 40))
+      await assert.rejects(loadColdkey(location, { password: 'x', stretch }), /is torn/)
+      await put(coldkeyPath(location), unhex(encrypted.bytes).subarray(0, 400))
+      await assert.rejects(loadColdkey(location, { password: 'x', stretch }), /or the file is damaged/)
+    })
+
+    it('keeps the address of an encrypted hotkey beside it', async () => {
+      const material = await fromSecretText(secret)
+      await writeKey(location, 'hotkey', material, { random }, { password: 'correct horse', stretch })
+      const { hotkeys } = await describeWallet(location)
+      assert.deepEqual(hotkeys, [{ name: 'miner', state: 'encrypted', address: encrypted.address }])
+    })
+  })
+
+  it('replaces a key only where that is said', async () => {
+    await createHotkey(location, { random })
+    const before = await readFile(hotkeyPath(location), 'utf8')
+    const material = fromSeed(random.bytes(32))
+    await assert.rejects(writeKey(location, 'hotkey', material, { random }), unusable)
+    assert.equal(await readFile(hotkeyPath(location), 'utf8'), before)
+    await writeKey(location, 'hotkey', material, { random }, { overwrite: true })
+    assert.deepEqual((await loadHotkey(location)).publicKey, material.signer.publicKey)
+  })
+
+  it('writes phrase, seed and private key, and no field that older wallets cannot read', async () => {
+    const material = await fromSecretText(
+      'bottom drive obey lake curtain smoke basket hold race lonely fit walk',
+    )
+    await writeKey(location, 'coldkey', material, { random })
+    const file: Record<string, unknown> = JSON.parse(await readFile(coldkeyPath(location), 'utf8'))
+    assert.deepEqual(Object.keys(file).sort(), [
+      'accountId',
+      'privateKey',
+      'publicKey',
+      'secretPhrase',
+      'secretSeed',
+      'ss58Address',
+    ])
+    assert.ok(Object.values(file).every((value) => typeof value === 'string'))
+    // Any one of the three is enough.
+    for (const field of ['secretPhrase', 'secretSeed', 'privateKey']) {
+      await put(
+        coldkeyPath(location),
+        JSON.stringify({ ss58Address: file.ss58Address, [field]: file[field] }),
+      )
+      assert.deepEqual((await loadColdkey(location)).publicKey, material.signer.publicKey)
+    }
+  })
+
+  it('lists what is there, also what is broken, and sees a coldkey that lies open', async () => {
+    assert.deepEqual(await listWallets(location.path), [])
+    await put(hotkeyPath(location), aliceFile())
+    await put(hotkeyPath({ ...location, hotkey: 'torn' }), '{"ss58')
+    await put(coldkeyPath({ ...location, name: 'other' }), '$NACL....')
+    await writeColdkeyPub({ ...location, name: 'other' }, ALICE.address, { random })
+    assert.deepEqual(await listWallets(location.path), [
+      {
+        name: 'default',
+        coldkey: { state: 'absent' },
+        hotkeys: [
+          { name: 'miner', state: 'plain', address: ALICE.address },
+          { name: 'torn', state: 'unusable' },
+        ],
+      },
+      { name: 'other', coldkey: { state: 'encrypted', address: ALICE.address }, hotkeys: [] },
+    ])
+    assert.equal(await coldkeyUnlocked({ ...location, name: 'other' }), false)
+    assert.equal(await coldkeyUnlocked(location), false)
+    await put(coldkeyPath(location), aliceFile())
+    assert.equal(await coldkeyUnlocked(location), true)
   })
 
   it('refuses names that lead out of the wallet', async () => {

@@ -6,9 +6,12 @@ import { join } from 'node:path'
 import { silentLogger } from '../../../src/base/log.js'
 import { seededRandom } from '../../../src/base/random.js'
 import { TIB } from '../../../src/base/units.js'
+import { createHotkey, writeColdkeyPub, writeKey } from '../../../src/chain/wallet.js'
+import { fromSeed } from '../../../src/crypto/key-material.js'
 import { cryptoReady, fromSs58, toSs58 } from '../../../src/crypto/keys.js'
 import { claimDataDirectory } from '../../../src/node/data-stamp.js'
-import { type CheckName, type DoctorInit, examine, type Finding } from '../../../src/node/doctor.js'
+import { type DoctorInit, examine } from '../../../src/node/doctor.js'
+import type { CheckName, Finding } from '../../../src/node/finding.js'
 import { loadOrCreateWallet, ownWallet } from '../../../src/node/node.js'
 import { dataLock } from '../../../src/shard/data-lock.js'
 import { FakeClock } from '../../kit/fake-clock.js'
@@ -67,7 +70,7 @@ describe('examine', () => {
     await used()
     const found = await findings()
     assert.deepEqual(failures(found), ['registration CHAIN_UNAVAILABLE'])
-    assert.match(found.get('registration')?.remedy ?? '', /start the node/)
+    assert.match(found.get('registration')?.remedy ?? '', /subnet-node register/)
   })
 
   it('names the block at which a validator gets its permit', async () => {
@@ -78,6 +81,32 @@ describe('examine', () => {
     assert.deepEqual(failures(found), ['directory DATA_DIR', 'permit CHAIN_UNAVAILABLE'])
     assert.match(found.get('permit')?.remedy ?? '', /at block 40, now is 33/)
     assert.deepEqual(fromSs58(found.get('hotkey')?.text ?? ''), publicKey)
+  })
+
+  it('says a coldkey that lies open, an address that is missing, and weights that are too old', async () => {
+    const wallet = { path: join(directory.path, 'wallets'), name: 'w', hotkey: 'h' }
+    const random = seededRandom('keys')
+    const hotkey = await createHotkey(wallet, { random })
+    assert.deepEqual(failures(await findings({ wallet })), [
+      'coldkey CONFIG',
+      'registration CHAIN_UNAVAILABLE',
+    ])
+    const cold = fromSeed(random.bytes(32))
+    await writeColdkeyPub(wallet, toSs58(cold.signer.publicKey), { random })
+    assert.equal((await findings({ wallet })).get('coldkey')?.state, 'ok')
+    await writeKey(wallet, 'coldkey', cold, { random })
+    const open = await findings({ wallet })
+    assert.match(open.get('coldkey')?.text ?? '', /without a password/)
+    const { publicKey } = hotkey
+    const key = { signer: { publicKey }, address: toSs58(publicKey) } as never
+    const at = async (block: number, stakeRao: bigint) => {
+      await subnet.set([{ key, stakeRao, validatorPermit: true }], block)
+      const found = await findings({ role: 'validator', wallet }, () => subnet.set([], block + 1))
+      return failures(found).filter((each) => !each.startsWith('coldkey'))
+    }
+    assert.deepEqual(await at(1_000, 1n), [])
+    assert.deepEqual(await at(1_001, 1n), ['weights CHAIN_UNAVAILABLE'])
+    assert.deepEqual(await at(1_000, 0n), ['stake CHAIN_UNAVAILABLE'])
   })
 
   it('says data of another chain, and the wrong subnet', async () => {

@@ -91,7 +91,9 @@ async function start(path: string) {
   const random = seededRandom('validator')
   const logger = silentLogger
   const components = { sessions, clock, actors, chain, view, authority, signer, random, logger }
-  const validator = new Validator(components, { domain: TEST_DOMAIN, path, visitIntervalMs: VISIT_MS })
+  const weights = { weightsPath: join(path, 'weights'), weightTarget: undefined }
+  const init = { domain: TEST_DOMAIN, path, visitIntervalMs: VISIT_MS, ...weights }
+  const validator = new Validator(components, init)
   const clientKey = ed25519Signer(new Uint8Array(32).fill(9))
   const clientSessions = mesh.join({ peerId: 'client', role: 'client', key: clientKey.publicKey })
   const orders = new OrderClient(

@@ -1,0 +1,52 @@
+/** Runs one command that needs the chain alone: a started chain in, whatever happens a stopped one out. */
+import type { Command } from 'commander'
+import { systemClock } from '../base/clock.js'
+import { createLogger } from '../base/log.js'
+import { systemRandom } from '../base/random.js'
+import type { Chain } from '../chain/chain.js'
+import { connectChain } from '../chain/endpoint.js'
+import { chainEndpoint } from '../config/chain-endpoint.js'
+import type { Config } from '../config/resolve.js'
+import type { SettingName } from '../config/settings.js'
+import { cryptoReady } from '../crypto/keys.js'
+import { interruptSignal } from './interrupt.js'
+import { addOutputOptions, addSettings, commandConfig } from './options.js'
+
+export interface ChainSession {
+  readonly chain: Chain
+  readonly config: Config
+  readonly signal: AbortSignal
+}
+
+/** Flags that every such command has. */
+export function addChainOptions(command: Command, more: readonly SettingName[] = []): void {
+  addSettings(command, [
+    'subtensor.chain_endpoint',
+    'subtensor.devchain_port',
+    'netuid',
+    ...more,
+    'log.level',
+  ])
+  addOutputOptions(command)
+}
+
+export async function withChain(
+  options: object,
+  work: (session: ChainSession) => Promise<void>,
+  { anySubnet = false }: { readonly anySubnet?: boolean } = {},
+): Promise<void> {
+  const config = await commandConfig(options)
+  const signal = interruptSignal()
+  await cryptoReady()
+  // A command's own words are its output: less than a warning is for those who ask.
+  const logger = createLogger(config.isSet('log.level') ? config.get('log.level') : 'warn')
+  const netuid = anySubnet ? undefined : config.get('netuid')
+  const components = { clock: systemClock, random: systemRandom, logger }
+  const chain = connectChain(chainEndpoint(config), components, netuid)
+  await chain.start({ signal })
+  try {
+    await work({ chain, config, signal })
+  } finally {
+    await chain.stop()
+  }
+}
