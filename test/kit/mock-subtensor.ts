@@ -124,6 +124,11 @@ export class MockSubtensor implements AsyncDisposable {
     return this.#best[0]?.hash ?? ''
   }
 
+  /** Transactions in the pool. */
+  get waiting(): number {
+    return this.#pool.length
+  }
+
   get connections(): number {
     return this.#server.clients.size
   }

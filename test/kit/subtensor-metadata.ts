@@ -66,3 +66,12 @@ export function secondEncoder(): SecondEncoder {
   }
   return second
 }
+
+/** Of `SubtensorModule`, by name. */
+export function errorIndex(name: string): number {
+  const { registry } = secondEncoder()
+  for (let error = 0; error < 256; error += 1) {
+    if (registry.findMetaError(Uint8Array.of(7, error, 0, 0, 0)).name === name) return error
+  }
+  throw new Error(`no error ${name}`)
+}
