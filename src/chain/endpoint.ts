@@ -8,6 +8,8 @@ import { DevchainAdapter } from './devchain/adapter.js'
 import { localApi } from './devchain/api.js'
 import type { Devchain } from './devchain/devchain.js'
 import { DevchainClient } from './devchain/devchain-client.js'
+import { SubtensorChain } from './subtensor/adapter.js'
+import { ENDPOINT_FORMS, subtensorEndpoints } from './subtensor/networks.js'
 
 export interface ChainComponents {
   readonly clock: Clock
@@ -15,12 +17,24 @@ export interface ChainComponents {
   readonly logger: Logger
 }
 
-const SUPPORTED = 'supported now: a devchain as dev://host:port'
+export interface ChainInit {
+  /** The subnet; a devchain has one of its own, on a real chain it must be given. */
+  readonly netuid?: number | undefined
+}
+
+const SUPPORTED = `write dev://host:port for a devchain, or ${ENDPOINT_FORMS}`
 
 /** The chain at `endpoint`; throws `CONFIG` for an endpoint that is malformed or not supported. */
-export function connectChain(endpoint: string, components: ChainComponents): Chain {
-  const api = new DevchainClient(components, { authority: devchainAuthority(endpoint) })
-  return new DevchainAdapter({ api, clock: components.clock })
+export function connectChain(endpoint: string, components: ChainComponents, init: ChainInit = {}): Chain {
+  const subtensor = subtensorEndpoints(endpoint)
+  if (subtensor === undefined) {
+    const api = new DevchainClient(components, { authority: devchainAuthority(endpoint) })
+    return new DevchainAdapter({ api, clock: components.clock })
+  }
+  const { netuid } = init
+  if (netuid === undefined)
+    throw new SubnetError('CONFIG', `${endpoint} has many subnets: --netuid is needed`)
+  return new SubtensorChain(components, { ...subtensor, netuid })
 }
 
 /** A devchain of this process as a `Chain`. Its owner starts and stops the devchain. */
@@ -31,7 +45,7 @@ export function localChain(devchain: Devchain, components: { readonly clock: Clo
 function devchainAuthority(endpoint: string): string {
   const url = URL.canParse(endpoint) ? new URL(endpoint) : undefined
   if (url?.protocol !== 'dev:') {
-    throw new SubnetError('CONFIG', `"${endpoint}" is no chain endpoint this version speaks to; ${SUPPORTED}`)
+    throw new SubnetError('CONFIG', `"${endpoint}" is no chain endpoint; ${SUPPORTED}`)
   }
   const extra = url.pathname.replace(/^\/$/, '') + url.search + url.hash + url.username + url.password
   if (url.hostname === '' || url.port === '' || url.port === '0' || extra !== '') {

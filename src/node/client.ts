@@ -74,7 +74,8 @@ export class SubnetClient implements Startable {
     const { clock, random, logger } = this.#options
     await cryptoReady()
     const given = this.#init.chain
-    const chain = typeof given === 'string' ? connectChain(given, { clock, random, logger }) : given
+    const chain =
+      typeof given === 'string' ? connectChain(given, { clock, random, logger }, this.#init) : given
     const view = new SubnetView({ chain, logger })
     const base = sequence([...(typeof given === 'string' ? [chain] : []), view])
     await base.start(options)

@@ -218,7 +218,8 @@ export class SubnetNode implements Startable {
     const { clock, random, logger } = this.#options
     await cryptoReady()
     const given = this.#init.chain
-    const chain = typeof given === 'string' ? connectChain(given, { clock, random, logger }) : given
+    const chain =
+      typeof given === 'string' ? connectChain(given, { clock, random, logger }, this.#init) : given
     const view = new SubnetView({ chain, logger })
     // Nothing in the directory is read or written before it is certain that nobody else does.
     const lock = dataLock(dataPath)
