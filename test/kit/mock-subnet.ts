@@ -3,14 +3,15 @@
  * list of neurons. Also what the few calls do that tests look at the effect of.
  */
 
-import { systemClock } from '../../src/base/clock.js'
+import { type Clock, systemClock } from '../../src/base/clock.js'
 import { silentLogger } from '../../src/base/log.js'
 import { seededRandom } from '../../src/base/random.js'
 import type { Axon } from '../../src/chain/chain.js'
 import { SubtensorChain, type SubtensorInit } from '../../src/chain/subtensor/adapter.js'
 import { ipNumber } from '../../src/chain/subtensor/axon.js'
 import { type TestKey, testColdkey, testHotkey } from './chain-keys.js'
-import { type MockCall, type MockSubtensor, putInto, type Storage } from './mock-subtensor.js'
+import type { MockSubtensor } from './mock-subtensor.js'
+import { type MockCall, putInto, type Storage } from './mock-transaction.js'
 import { secondEncoder } from './subtensor-metadata.js'
 import { hex } from './vectors.js'
 
@@ -120,8 +121,12 @@ export function runCall({ name, args, signer }: MockCall, storage: Storage): und
 }
 
 /** Patience for tests: everything that goes wrong goes wrong soon. */
-export function subtensorChain(urls: readonly string[], init: Partial<SubtensorInit> = {}): SubtensorChain {
-  const components = { clock: systemClock, random: seededRandom('subtensor'), logger: silentLogger }
+export function subtensorChain(
+  urls: readonly string[],
+  init: Partial<SubtensorInit> = {},
+  clock: Clock = systemClock,
+): SubtensorChain {
+  const components = { clock, random: seededRandom('subtensor'), logger: silentLogger }
   return new SubtensorChain(components, {
     urls,
     genesisHash: undefined,

@@ -4,27 +4,12 @@
  * transaction (signature, era, genesis, nonce), decoding it with @polkadot/types. It can be told to misbehave.
  */
 import type { AddressInfo } from 'node:net'
-import type { GenericExtrinsic } from '@polkadot/types'
 import { blake2AsU8a } from '@polkadot/util-crypto/blake2'
 import { type WebSocket, WebSocketServer } from 'ws'
-import { toSs58, verifySignature } from '../../src/crypto/keys.js'
+import { verifySignature } from '../../src/crypto/keys.js'
+import { callOf, extrinsicOf, type MockCall, putInto, type Storage } from './mock-transaction.js'
 import { metadataBytes, SPEC_VERSION, secondEncoder, TRANSACTION_VERSION } from './subtensor-metadata.js'
 import { hex } from './vectors.js'
-
-export type Storage = Map<string, string>
-
-/** A submitted call, as the runtime would see it. */
-export interface MockCall {
-  /** `subtensorModule.setWeights`. */
-  readonly name: string
-  /** In order, as JSON. */
-  readonly args: readonly unknown[]
-  /** SS58. */
-  readonly signer: string
-  readonly nonce: number
-  /** The whole transaction. */
-  readonly hex: string
-}
 
 /** Error of `SubtensorModule` (7), `Commitments` (18) …: pallet and error index. */
 export interface MockFailure {
@@ -69,8 +54,12 @@ export class MockSubtensor implements AsyncDisposable {
   pool: (call: MockCall) => MockRefusal | undefined = () => undefined
   /** Runtime functions, by `Api_method`; the result in hex. */
   readonly apis = new Map<string, (argument: Uint8Array, storage: Storage) => string>()
-  /** Runs before any answer: a refusal, or `stall` for none at all, or `close`. */
-  fault: (method: string) => MockRefusal | 'stall' | 'close' | undefined = () => undefined
+  /** Runs before any answer: a refusal, `stall` for none at all, `close`, or `lose`: done, but the answer is lost. */
+  fault: (method: string) => MockRefusal | 'stall' | 'close' | 'lose' | undefined = () => undefined
+  /** Its next index counts what is in the pool, as it should. */
+  countsPool = true
+  /** Takes transactions in and forgets them. */
+  forgetful = false
   /** Calls of transactions that reached a block, in order. */
   readonly executed: MockCall[] = []
   /** Every method that was asked, in order. */
@@ -244,8 +233,11 @@ export class MockSubtensor implements AsyncDisposable {
       socket.terminate()
       return
     }
-    const reply = (body: object) => socket.send(JSON.stringify({ jsonrpc: '2.0', id, ...body }))
-    if (fault !== undefined) {
+    const reply = (body: object) => {
+      if (fault === 'lose') socket.terminate()
+      else socket.send(JSON.stringify({ jsonrpc: '2.0', id, ...body }))
+    }
+    if (fault !== undefined && fault !== 'lose') {
       reply({ error: fault })
       return
     }
@@ -295,7 +287,8 @@ export class MockSubtensor implements AsyncDisposable {
           .slice(0, Number(count)),
       state_call: ([name, argument, hash]) => this.#callApi(String(name), String(argument), this.#at(hash)),
       system_accountNextIndex: ([address]) =>
-        this.#nonce(String(address)) + this.#pool.filter((each) => callOf(each).signer === address).length,
+        this.#nonce(String(address)) +
+        this.#pool.filter(() => this.countsPool).filter((each) => callOf(each).signer === address).length,
       author_submitExtrinsic: ([extrinsic]) => this.#submit(String(extrinsic)),
     }
   }
@@ -325,7 +318,7 @@ export class MockSubtensor implements AsyncDisposable {
     const call = callOf(extrinsic)
     const refusal = this.#invalid(extrinsic, call) ?? this.pool(call)
     if (refusal !== undefined) throw refusal
-    this.#pool.push(extrinsic)
+    if (!this.forgetful) this.#pool.push(extrinsic)
     return `0x${hex(blake2AsU8a(extrinsic, 256))}`
   }
 
@@ -365,34 +358,6 @@ export class MockSubtensor implements AsyncDisposable {
     const signed = message.length > 256 ? blake2AsU8a(message, 256) : message
     const publicKey = extrinsic.signer.toU8a().slice(1)
     return verifySignature('sr25519', publicKey, signed, extrinsic.signature.toU8a().slice(-64))
-  }
-}
-
-/** Sets a value of a block's state, by names in camel case. */
-export function putInto(
-  storage: Storage,
-  pallet: string,
-  item: string,
-  keys: readonly unknown[],
-  value: unknown,
-): void {
-  const encoder = secondEncoder()
-  storage.set(encoder.key(pallet, item, ...keys), encoder.value(pallet, item, value))
-}
-
-export function extrinsicOf(bytes: string): GenericExtrinsic {
-  return secondEncoder().registry.createType('Extrinsic', bytes) as unknown as GenericExtrinsic
-}
-
-function callOf(bytes: string): MockCall {
-  const extrinsic = extrinsicOf(bytes)
-  const { section, method, args } = extrinsic.method
-  return {
-    name: `${section}.${method}`,
-    args: args.map((each) => each.toJSON()),
-    signer: toSs58(extrinsic.signer.toU8a().slice(1)),
-    nonce: extrinsic.nonce.toNumber(),
-    hex: bytes,
   }
 }
 

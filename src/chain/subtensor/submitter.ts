@@ -162,7 +162,8 @@ export class Submitter {
     let refusal: SubnetError | undefined
     for (;;) {
       const head = await connection.head({ signal })
-      if (sentTo !== connection.url || head.number - sentAtBlock >= RESEND_BLOCKS) {
+      const due = sentTo !== connection.url || head.number - sentAtBlock >= RESEND_BLOCKS
+      if (due && !isOver(signed, head)) {
         refusal = await this.#send(signed, signal)
         maybeInPool ||= refusal === undefined
         sentTo = connection.url
@@ -176,7 +177,7 @@ export class Submitter {
         const hopeless = await this.#voidAt(signed, now, signal)
         if (hopeless !== undefined) return isVoid(hopeless) ? hopeless : (refusal ?? hopeless)
         // Another node's pool may still have them: then only the end of their era makes the refusal final.
-        if (refusal !== undefined && !maybeInPool && reasonOf(refusal) !== 'Stale') return refusal
+        if (refusal !== undefined && !maybeInPool) return refusal
       }
       await this.#nextBlock(now, blockMs, signal)
     }
@@ -187,7 +188,11 @@ export class Submitter {
       await this.#components.connection.call('author_submitExtrinsic', [signed.hex], { signal })
       return undefined
     } catch (error) {
-      if (error instanceof RpcRefusal) return refusedByPool(error, signed.call.name)
+      if (error instanceof RpcRefusal) {
+        const refusal = refusedByPool(error, signed.call.name)
+        // Too late for its nonce or its era: that shows in the blocks as well, and better.
+        return isLate(refusal) ? undefined : refusal
+      }
       // Whether it arrived is not known; the blocks will tell, and the next round sends it again.
       if (isSubnetError(error, 'CHAIN_UNAVAILABLE')) return undefined
       throw error
@@ -245,7 +250,7 @@ export class Submitter {
 
   /** Why it can never be included from `head` on: its era is over, its nonce is used, its runtime is gone. */
   async #voidAt(signed: Signed, head: BlockRef, signal: AbortSignal): Promise<SubnetError | undefined> {
-    if (head.number >= signed.birth.number + ERA_BLOCKS) {
+    if (isOver(signed, head)) {
       const text = `${signed.call.name} of ${signed.account} did not enter a block before ${head.number} and is void: nothing was done, try again`
       return new SubnetError('CHAIN_UNAVAILABLE', text)
     }
@@ -275,6 +280,16 @@ export class Submitter {
       timer.cancel()
     }
   }
+}
+
+/** No later block may include it. */
+function isOver(signed: Signed, head: BlockRef): boolean {
+  return head.number >= signed.birth.number + ERA_BLOCKS
+}
+
+function isLate(refusal: SubnetError | undefined): boolean {
+  const reason = reasonOf(refusal)
+  return reason === 'Stale' || reason === 'AncientBirthBlock'
 }
 
 const VOID = 'Void'
