@@ -226,7 +226,7 @@ export class SubtensorChain implements Chain {
     }
     await this.#requireBalance(state, coldkey, burnRao, options)
     // Runtimes before it let the price rise between here and the block.
-    const limited = state.runtime.hasCall('SubtensorModule', 'register_limit')
+    const limited = state.runtime.callFields('SubtensorModule', 'register_limit') !== undefined
     const call = limited
       ? subtensor('register_limit', { netuid, hotkey, limit_price: limitRao })
       : subtensor('burned_register', { netuid, hotkey })

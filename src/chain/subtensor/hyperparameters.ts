@@ -38,8 +38,9 @@ const ITEMS = {
 } as const
 
 const PLAIN: ReadonlySet<string> = new Set(['StakeThreshold'])
-/** The runtime's default where it does not keep the item any more: no limit. */
+/** What the runtime does where it does not keep the item, yet or any more: no limit, no feature, the usual steepness. */
 const NO_LIMIT = 0xffff
+const STEEPNESS_DEFAULT = 1000
 
 const schema = z.object({
   tempo: count,
@@ -52,19 +53,19 @@ const schema = z.object({
   weightsRateLimitBlocks: count,
   commitRevealEnabled: z.boolean(),
   revealPeriodEpochs: count,
-  yuma3Enabled: z.boolean(),
+  yuma3Enabled: z.boolean().default(false),
   liquidAlphaEnabled: z.boolean(),
   alphaValues: z.tuple([count, count]),
-  alphaSigmoidSteepness: count,
+  alphaSigmoidSteepness: count.default(STEEPNESS_DEFAULT),
   bondsMovingAverage: count,
-  bondsPenalty: count,
+  bondsPenalty: count.default(NO_LIMIT),
   maxAllowedUids: count,
   maxAllowedValidators: count,
   registrationAllowed: z.boolean(),
   burnRao: amount,
   minBurnRao: amount,
   maxBurnRao: amount,
-  stakeThresholdRao: amount,
+  stakeThresholdRao: amount.default(0n),
   activityFactorMilli: count.optional(),
   added: z.boolean(),
 })

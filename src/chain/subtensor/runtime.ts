@@ -8,6 +8,7 @@ import type {
   DispatchError,
   EventRecord,
   PalletMetadataLatest,
+  SiVariant,
   StorageEntryMetadataLatest,
 } from '@polkadot/types/interfaces'
 import type { Codec } from '@polkadot/types/types'
@@ -79,15 +80,12 @@ export class Runtime {
   /** The call in SCALE. Throws `CHAIN_REFUSED` when this runtime has no such call, `INVALID` for values that do not fit. */
   encodeCall({ pallet, name, args }: RuntimeCall): Uint8Array {
     const found = this.#pallet(pallet)
-    const calls = found?.calls.unwrapOr(undefined)
-    const variants =
-      calls === undefined ? [] : this.#registry.lookup.getSiType(calls.type).def.asVariant.variants
-    const variant = variants.find((each) => each.name.eq(name))
+    const variant = this.#call(pallet, name)
     const spec = `spec ${this.version.specVersion}`
     if (found === undefined || variant === undefined) {
       throw refusedBefore('CallNotFound', `this chain’s runtime (${spec}) has no call ${pallet}.${name}`)
     }
-    const fields = variant.fields.map((field) => field.name.unwrapOrDefault().toString())
+    const fields = fieldsOf(variant)
     const strange = fields.filter((field) => !Object.hasOwn(args, field))
     if (strange.length > 0 || fields.length !== Object.keys(args).length) {
       const text = `${pallet}.${name} of this chain’s runtime (${spec}) takes ${fields.join(', ')}, which this version does not know: update it`
@@ -99,13 +97,10 @@ export class Runtime {
     return concat([Uint8Array.of(found.index.toNumber(), variant.index.toNumber()), ...values])
   }
 
-  /** Does this runtime have the call? */
-  hasCall(pallet: string, name: string): boolean {
-    const calls = this.#pallet(pallet)?.calls.unwrapOr(undefined)
-    if (calls === undefined) return false
-    return this.#registry.lookup
-      .getSiType(calls.type)
-      .def.asVariant.variants.some((each) => each.name.eq(name))
+  /** Names of a call's arguments in this runtime, or `undefined` when it has no such call. */
+  callFields(pallet: string, name: string): readonly string[] | undefined {
+    const variant = this.#call(pallet, name)
+    return variant === undefined ? undefined : fieldsOf(variant)
   }
 
   /** A function of the runtime API, or `undefined` when the metadata names none. */
@@ -129,9 +124,14 @@ export class Runtime {
 
   /** In the order in which they stand in a transaction. */
   extensions(): readonly RuntimeExtension[] {
-    return this.#metadata.asLatest.extrinsic.transactionExtensions.map(({ identifier, type, implicit }) => ({
+    // Not from the latest form: @polkadot/types 16.5.6 loses a type on the way there from 15 (`implict` in toV16.js).
+    const isNew = this.#metadata.version >= 16
+    const types = isNew
+      ? this.#metadata.asV16.extrinsic.transactionExtensions.map((each) => [each, each.implicit] as const)
+      : this.#metadata.asV15.extrinsic.signedExtensions.map((each) => [each, each.additionalSigned] as const)
+    return types.map(([{ identifier, type }, signed]) => ({
       identifier: identifier.toString(),
-      isEmpty: [type, implicit].every((each) => this.#create(each).encodedLength === 0),
+      isEmpty: [type, signed].every((each) => this.#create(each).encodedLength === 0),
     }))
   }
 
@@ -166,6 +166,14 @@ export class Runtime {
     return this.#metadata.asLatest.pallets.find((each) => each.name.eq(name))
   }
 
+  #call(pallet: string, name: string): SiVariant | undefined {
+    const calls = this.#pallet(pallet)?.calls.unwrapOr(undefined)
+    if (calls === undefined) return undefined
+    return this.#registry.lookup
+      .getSiType(calls.type)
+      .def.asVariant.variants.find((each) => each.name.eq(name))
+  }
+
   #create(type: TypeId, value?: unknown): Codec {
     return this.#registry.createTypeUnsafe(
       this.#registry.createLookupType(type),
@@ -180,6 +188,10 @@ export class Runtime {
   #decode(type: TypeId, bytes: Uint8Array): Codec {
     return this.#create(type, bytes)
   }
+}
+
+function fieldsOf(variant: SiVariant): string[] {
+  return [...variant.fields].map((field) => field.name.unwrapOrDefault().toString())
 }
 
 /** How metadata refers to a type. */

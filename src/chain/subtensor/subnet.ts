@@ -4,18 +4,20 @@ import type { AbortOptions } from '../../base/abort.js'
 import type { SubnetIdentity, SubnetInfo } from '../chain.js'
 import { address, amount, count, text } from './json.js'
 import type { RuntimeCall } from './runtime.js'
-import { read, type StateAt } from './state-reader.js'
+import { read, type StateAt, type StorageQuery } from './state-reader.js'
 
 const identitySchema = z.object({
   subnetName: text,
   githubRepo: text,
   subnetContact: text,
-  subnetUrl: text,
-  description: text,
-  discord: text,
-  logoUrl: text.optional(),
-  additional: text,
+  subnetUrl: text.default(''),
+  description: text.default(''),
+  discord: text.default(''),
+  logoUrl: text.default(''),
+  additional: text.default(''),
 })
+/** Newest first; each runtime has one, and the older ones know less. */
+const IDENTITY_ITEMS = ['SubnetIdentitiesV3', 'SubnetIdentitiesV2', 'SubnetIdentities'] as const
 
 const subnetSchema = z.object({
   added: z.boolean(),
@@ -39,7 +41,7 @@ export async function readSubnet(
       ['SubtensorModule', 'SubnetOwnerHotkey', netuid],
       ['SubtensorModule', 'NetworkRegisteredAt', netuid],
       ['SubtensorModule', 'FirstEmissionBlockNumber', netuid],
-      ['SubtensorModule', 'SubnetIdentitiesV3', netuid],
+      identityQuery(state, netuid),
       ['SubtensorModule', 'StartCallDelay'],
     ],
     options,
@@ -103,23 +105,28 @@ export async function identityCall(
   identity: SubnetIdentity,
   options: AbortOptions,
 ): Promise<RuntimeCall> {
-  const query = ['SubtensorModule', 'SubnetIdentitiesV3', netuid] as const
-  const before = await state.value(query, identitySchema.nullish(), options)
-  return {
-    pallet: 'SubtensorModule',
-    name: 'set_subnet_identity',
-    args: {
-      netuid,
-      subnet_name: utf8(identity.name),
-      github_repo: utf8(identity.repository),
-      subnet_contact: utf8(identity.contact),
-      subnet_url: utf8(identity.url),
-      discord: utf8(before?.discord ?? ''),
-      description: utf8(identity.description),
-      logo_url: utf8(before?.logoUrl ?? ''),
-      additional: utf8(before?.additional ?? ''),
-    },
+  const before = await state.value(identityQuery(state, netuid), identitySchema.nullish(), options)
+  const [pallet, name] = ['SubtensorModule', 'set_subnet_identity']
+  const args: Readonly<Record<string, unknown>> = {
+    netuid,
+    subnet_name: utf8(identity.name),
+    github_repo: utf8(identity.repository),
+    subnet_contact: utf8(identity.contact),
+    subnet_url: utf8(identity.url),
+    discord: utf8(before?.discord ?? ''),
+    description: utf8(identity.description),
+    logo_url: utf8(before?.logoUrl ?? ''),
+    additional: utf8(before?.additional ?? ''),
   }
+  // The list has grown with the runtimes: older ones take a part of it.
+  const fields = state.runtime.callFields(pallet, name)
+  const taken = Object.entries(args).filter(([field]) => fields?.includes(field) ?? true)
+  return { pallet, name, args: Object.fromEntries(taken) }
+}
+
+function identityQuery(state: StateAt, netuid: number): StorageQuery {
+  const item = IDENTITY_ITEMS.find((name) => state.runtime.storage('SubtensorModule', name) !== undefined)
+  return ['SubtensorModule', item ?? IDENTITY_ITEMS[0], netuid]
 }
 
 function identityOf(identity: z.infer<typeof identitySchema>): SubnetIdentity {
