@@ -160,24 +160,51 @@ describe('the subtensor chain on a real runtime', function () {
     })
   })
 
-  it('sets weights, or commits and reveals them, as the subnet wants', async () => {
-    const hotkey = testHotkey(1)
-    const { commitRevealEnabled, weightsRateLimitBlocks, tempo } = await chain.hyperparameters()
-    await runtime.newBlocks(weightsRateLimitBlocks + 1)
-    await until(async () => (await chain.head()).number > weightsRateLimitBlocks, { deadlineMs: 60_000 })
+  describe('weights', () => {
     const weights = { uids: [0, 1], values: [65_535, 30_000], versionKey: 0n }
-    if (commitRevealEnabled) {
-      const reveal = { ...weights, salt: [1, 2, 3] }
-      await inBlocks(
-        chain.commitWeights(hotkey.signer, weightsCommitHash({ hotkey: hotkey.address, netuid, reveal })),
+
+    /** Of the subnet; on a chain of our own they need no waiting for. */
+    async function setRules(commitReveal: boolean, tempo: number): Promise<void> {
+      const [CommitRevealWeightsEnabled, Tempo] = [[[[netuid], commitReveal]], [[[netuid], tempo]]]
+      const WeightsSetRateLimit = [[[netuid], 1]]
+      await runtime.put({ SubtensorModule: { CommitRevealWeightsEnabled, Tempo, WeightsSetRateLimit } })
+      await runtime.newBlocks()
+      await until(async () => (await chain.hyperparameters()).tempo === tempo, { deadlineMs: 60_000 })
+    }
+
+    it('are set where the subnet takes plain ones', async () => {
+      await setRules(false, 100)
+      await inBlocks(chain.setWeights(testHotkey(1).signer, weights))
+      assert.deepEqual(
+        (await chain.weights()).get((await own()).uid)?.map(([uid]) => uid),
+        [0, 1],
       )
+    })
+
+    it('are committed, and revealed an epoch later, where it hides them', async () => {
+      const hotkey = testHotkey(1)
+      await setRules(true, 9)
+      await assert.rejects(inBlocks(chain.setWeights(hotkey.signer, weights)), refusal('CommitRevealEnabled'))
+      const reveal = { ...weights, values: [1_000, 65_535], salt: [1, 2, 3] }
+      const hash = weightsCommitHash({ hotkey: hotkey.address, netuid, reveal })
+      await inBlocks(chain.commitWeights(hotkey.signer, hash))
+      const { epoch } = await chain.metagraph()
       await assert.rejects(inBlocks(chain.revealWeights(hotkey.signer, reveal)), refusal('RevealTooEarly'))
-      await runtime.newBlocks(tempo + 1)
+      while ((await chain.metagraph()).epoch === epoch) {
+        const { number } = await chain.head()
+        await runtime.newBlocks()
+        await until(async () => (await chain.head()).number > number, { deadlineMs: 60_000 })
+      }
+      const other = { ...reveal, salt: [3, 2, 1] }
+      await assert.rejects(
+        inBlocks(chain.revealWeights(hotkey.signer, other)),
+        refusal('InvalidRevealCommitHashNotMatch'),
+      )
       await inBlocks(chain.revealWeights(hotkey.signer, reveal))
-    } else await inBlocks(chain.setWeights(hotkey.signer, weights))
-    assert.deepEqual(
-      (await chain.weights()).get((await own()).uid)?.map(([uid]) => uid),
-      [0, 1],
-    )
+      assert.deepEqual(
+        (await chain.weights()).get((await own()).uid)?.map(([, value]) => value),
+        [1_000, 65_535],
+      )
+    })
   })
 })
