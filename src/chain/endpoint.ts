@@ -8,6 +8,8 @@ import { DevchainAdapter } from './devchain/adapter.js'
 import { localApi } from './devchain/api.js'
 import type { Devchain } from './devchain/devchain.js'
 import { DevchainClient } from './devchain/devchain-client.js'
+import { SubtensorChain } from './subtensor/adapter.js'
+import { ENDPOINT_FORMS, subtensorEndpoints } from './subtensor/networks.js'
 
 export interface ChainComponents {
   readonly clock: Clock
@@ -15,15 +17,24 @@ export interface ChainComponents {
   readonly logger: Logger
 }
 
-const SUPPORTED = 'supported now: a devchain as dev://host:port'
+export interface ChainInit {
+  /** The subnet: by default a devchain's first; on a real chain it must be given. */
+  readonly netuid?: number | undefined
+}
 
-/**
- * The chain at `endpoint`, seen from the subnet `netuid`, by default a devchain's first; throws `CONFIG` for an endpoint that
- * is malformed or not supported.
- */
-export function connectChain(endpoint: string, components: ChainComponents, netuid?: number): Chain {
-  const api = new DevchainClient(components, { authority: devchainAuthority(endpoint) })
-  return new DevchainAdapter({ api, clock: components.clock }, netuid === undefined ? {} : { netuid })
+const SUPPORTED = `write dev://host:port for a devchain, or ${ENDPOINT_FORMS}`
+
+/** The chain at `endpoint`, seen from one subnet; throws `CONFIG` for an endpoint that is malformed or not supported. */
+export function connectChain(endpoint: string, components: ChainComponents, init: ChainInit = {}): Chain {
+  const { netuid } = init
+  const subtensor = subtensorEndpoints(endpoint)
+  if (subtensor === undefined) {
+    const api = new DevchainClient(components, { authority: devchainAuthority(endpoint) })
+    return new DevchainAdapter({ api, clock: components.clock }, netuid === undefined ? {} : { netuid })
+  }
+  if (netuid === undefined)
+    throw new SubnetError('CONFIG', `${endpoint} has many subnets: --netuid is needed`)
+  return new SubtensorChain(components, { ...subtensor, netuid })
 }
 
 /** A devchain of this process as a `Chain`. Its owner starts and stops the devchain. */
@@ -34,7 +45,7 @@ export function localChain(devchain: Devchain, components: { readonly clock: Clo
 function devchainAuthority(endpoint: string): string {
   const url = URL.canParse(endpoint) ? new URL(endpoint) : undefined
   if (url?.protocol !== 'dev:') {
-    throw new SubnetError('CONFIG', `"${endpoint}" is no chain endpoint this version speaks to; ${SUPPORTED}`)
+    throw new SubnetError('CONFIG', `"${endpoint}" is no chain endpoint; ${SUPPORTED}`)
   }
   const extra = url.pathname.replace(/^\/$/, '') + url.search + url.hash + url.username + url.password
   if (url.hostname === '' || url.port === '' || url.port === '0' || extra !== '') {

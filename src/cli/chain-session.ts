@@ -42,7 +42,7 @@ export async function withChain(
   const logger = createLogger(config.isSet('log.level') ? config.get('log.level') : 'warn')
   const netuid = anySubnet ? undefined : config.get('netuid')
   const components = { clock: systemClock, random: systemRandom, logger }
-  const chain = connectChain(chainEndpoint(config), components, netuid)
+  const chain = connectChain(chainEndpoint(config), components, { netuid })
   await chain.start({ signal })
   try {
     await work({ chain, config, signal })

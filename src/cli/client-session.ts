@@ -12,6 +12,7 @@ import { addOutputOptions, addSettings, commandConfig } from './options.js'
 /** Flags that every client command has. */
 export function addClientOptions(command: Command, more: readonly SettingName[] = []): void {
   addSettings(command, [
+    'subtensor.network',
     'subtensor.chain_endpoint',
     'subtensor.devchain_port',
     'netuid',

@@ -15,9 +15,16 @@ export function addSettings(command: Command, names: readonly SettingName[]): vo
   for (const name of names) {
     const { value, description, fallback } = SETTINGS[name]
     const shown = fallback === undefined ? '' : ` (default: ${fallback})`
-    command.addOption(new Option(`${flagOf(name)} ${value}`, description + shown))
+    const option = new Option(`${flagOf(name)} ${value}`, description + shown)
+    // Endpoints may also be given one flag each.
+    if (name === 'subtensor.chain_endpoint') option.argParser(joined)
+    command.addOption(option)
   }
   command.option('--config <path>', 'settings file')
+}
+
+function joined(value: string, before: string | undefined): string {
+  return before === undefined ? value : `${before},${value}`
 }
 
 export function addOutputOptions(command: Command): void {

@@ -31,6 +31,10 @@ export interface Setting<T> {
   readonly fallback: T | undefined
 }
 
+/** As Bittensor's `--subtensor.network`, and our own. */
+export const NETWORK_NAMES = ['finney', 'test', 'local', 'devchain'] as const
+export type NetworkName = (typeof NETWORK_NAMES)[number]
+
 const LOG_LEVELS = ['debug', 'info', 'warn', 'error', 'silent'] as const
 
 const text = z.coerce.string().min(1)
@@ -42,8 +46,14 @@ const size = z
 /** By name; the same name with `--` is the flag, in capitals with `SUBNET_` and underscores the variable. */
 export const SETTINGS = {
   netuid: setting('subnet to join', '<n>', z.coerce.number().int().min(1).max(0xffff), DEFAULT_NETUID),
+  'subtensor.network': setting<NetworkName>(
+    "network to join; devchain is this machine's own",
+    '<name>',
+    z.enum(NETWORK_NAMES),
+    undefined,
+  ),
   'subtensor.chain_endpoint': setting(
-    'chain to use, as dev://host:port',
+    'chain to use, as dev://host:port, wss://host:port or a network; several with commas are tried in turn',
     '<url>',
     text,
     DEFAULT_CHAIN_ENDPOINT,

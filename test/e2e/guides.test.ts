@@ -83,7 +83,7 @@ describe('guides', function () {
       )
       assert.deepEqual([again.done, again.plan.calls], [true, []], output)
     }
-    const chain = connectChain(server.endpoint, components, 2)
+    const chain = connectChain(server.endpoint, components, { netuid: 2 })
     await chain.start()
     try {
       const miner = await until(

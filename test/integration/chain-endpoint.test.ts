@@ -28,7 +28,7 @@ if (endpoint === undefined || endpoint === '') {
 
 async function open(at: string): Promise<ChainHarness> {
   const components = { clock: systemClock, random: systemRandom, logger: silentLogger }
-  const chain = connectChain(at, components, netuid)
+  const chain = connectChain(at, components, { netuid })
   await chain.start()
   const hotkeys = new Map<number, TestKey>()
   return {

@@ -30,6 +30,7 @@ export function addDoctor(program: Command): void {
     )
     .action(doctor)
   addSettings(command, [
+    'subtensor.network',
     'subtensor.chain_endpoint',
     'subtensor.devchain_port',
     'netuid',

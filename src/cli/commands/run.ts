@@ -8,7 +8,7 @@ import { systemRandom } from '../../base/random.js'
 import { formatBytes } from '../../base/units.js'
 import type { WalletLocation } from '../../chain/wallet.js'
 import { nodeAddresses } from '../../config/addresses.js'
-import { chainEndpoint } from '../../config/chain-endpoint.js'
+import { chainEndpoint, namesChain } from '../../config/chain-endpoint.js'
 import { DEV_CAPACITY_BYTES, DEV_VISIT_INTERVAL_MS } from '../../config/defaults.js'
 import type { Config } from '../../config/resolve.js'
 import { flagOf } from '../../config/settings.js'
@@ -46,6 +46,7 @@ export function addRun(program: Command): void {
       await run(options.role, options)
     })
   addSettings(program, [
+    'subtensor.network',
     'subtensor.chain_endpoint',
     'subtensor.devchain_port',
     'subtensor.devchain_block_ms',
@@ -176,12 +177,12 @@ function statusText(status: NodeStatus): string {
 
 /** Nobody named a chain: the first node on this machine brings one along, the others join it. */
 async function ownDevchain(config: Config, logger: Logger): Promise<HostedDevchain | undefined> {
-  if (config.isSet('subtensor.chain_endpoint')) return undefined
+  if (namesChain(config)) return undefined
   const forBittensor = (['wallet.name', 'wallet.hotkey', 'wallet.path'] as const).find((name) =>
     config.isSet(name),
   )
   if (forBittensor !== undefined) {
-    const text = `${flagOf(forBittensor)} needs ${flagOf('subtensor.chain_endpoint')}: the chain of this machine has its own keys`
+    const text = `${flagOf(forBittensor)} needs ${flagOf('subtensor.network')} or ${flagOf('subtensor.chain_endpoint')}: the chain of this machine has its own keys`
     throw new SubnetError('CONFIG', text)
   }
   const components = { clock: systemClock, random: systemRandom, logger }

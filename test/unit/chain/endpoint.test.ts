@@ -3,11 +3,12 @@ import { isSubnetError } from '../../../src/base/errors.js'
 import { silentLogger } from '../../../src/base/log.js'
 import { seededRandom } from '../../../src/base/random.js'
 import { connectChain } from '../../../src/chain/endpoint.js'
+import { SubtensorChain } from '../../../src/chain/subtensor/adapter.js'
 import { FakeClock } from '../../kit/fake-clock.js'
 
 describe('connectChain', () => {
-  const connect = (endpoint: string) =>
-    connectChain(endpoint, { clock: new FakeClock(), random: seededRandom('x'), logger: silentLogger })
+  const components = { clock: new FakeClock(), random: seededRandom('x'), logger: silentLogger }
+  const connect = (endpoint: string) => connectChain(endpoint, components)
 
   it('takes dev://host:port and opens nothing yet', () => {
     for (const endpoint of ['dev://127.0.0.1:9955', 'dev://localhost:1/', 'dev://[::1]:9955']) {
@@ -15,17 +16,26 @@ describe('connectChain', () => {
     }
   })
 
-  it('refuses other networks and says what is supported', () => {
+  it('takes networks by name and subtensor nodes by address, with a netuid, and opens nothing yet', () => {
+    for (const endpoint of ['finney', 'test', 'local', 'ws://127.0.0.1:9944', 'wss://a.example:443,finney']) {
+      assert.ok(connectChain(endpoint, components, { netuid: 1 }) instanceof SubtensorChain, endpoint)
+      assert.throws(() => connect(endpoint), /--netuid is needed/)
+    }
+  })
+
+  it('refuses anything else and says what there is', () => {
     for (const endpoint of [
-      'finney',
-      'local',
-      'ws://127.0.0.1:9944',
-      'wss://entrypoint-finney.opentensor.ai:443',
       '',
+      'mainnet',
+      'http://127.0.0.1:9944',
+      'finney,http://x',
+      'finney,test',
+      'ws://x:1#main',
     ]) {
       assert.throws(
-        () => connect(endpoint),
-        (error) => isSubnetError(error, 'CONFIG') && error.message.includes('dev://host:port'),
+        () => connectChain(endpoint, components, { netuid: 1 }),
+        (error) => isSubnetError(error, 'CONFIG') && error.message.includes('finney, test, local'),
+        endpoint,
       )
     }
   })

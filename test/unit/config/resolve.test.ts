@@ -9,6 +9,7 @@ const NOTHING = { flags: {}, environment: {} }
 /** A value other than the default, as text, for every setting. */
 const EXAMPLES: Readonly<Record<SettingName, readonly [text: string, value: unknown]>> = {
   netuid: ['7', 7],
+  'subtensor.network': ['finney', 'finney'],
   'subtensor.chain_endpoint': ['dev://10.0.0.1:1', 'dev://10.0.0.1:1'],
   'subtensor.devchain_port': ['9000', 9_000],
   'subtensor.devchain_block_ms': ['250', 250],
