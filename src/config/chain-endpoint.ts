@@ -30,3 +30,15 @@ export function namesChain(config: Config): boolean {
   const network = config.optional('subtensor.network')
   return config.isSet('subtensor.chain_endpoint') || (network !== undefined && network !== 'devchain')
 }
+
+/** Is it a chain where nothing has value? */
+export function isDevchain(config: Config): boolean {
+  return chainEndpoint(config).startsWith('dev:')
+}
+
+/** Name of the directory for nodes of this chain and subnet: what is kept for one is worthless on another. */
+export function chainDirectory(config: Config): string {
+  if (isDevchain(config)) return 'dev'
+  const network = config.optional('subtensor.network') ?? /^\w+$/.exec(chainEndpoint(config))?.[0]
+  return `${network ?? 'custom'}-${config.get('netuid')}`
+}

@@ -17,7 +17,7 @@ import { type KadDHT, kadDHT, passthroughMapper, removePrivateAddressesMapper } 
 import { peerIdFromPrivateKey } from '@libp2p/peer-id'
 import { type Ping, ping } from '@libp2p/ping'
 import { tcp } from '@libp2p/tcp'
-import { multiaddr } from '@multiformats/multiaddr'
+import { type Multiaddr, multiaddr } from '@multiformats/multiaddr'
 import type { Libp2pOptions, ServiceFactoryMap } from 'libp2p'
 import { concat } from 'uint8arrays/concat'
 import { SubnetError } from '../base/errors.js'
@@ -133,10 +133,12 @@ function checked(addresses: readonly string[]): string[] {
 
 /** On the internet, strangers' addresses must not have us knock on the doors of our own network. */
 function publicOnly(id: PeerId): ConnectionGater {
-  return {
-    denyDialMultiaddr: (address) =>
-      removePrivateAddressesMapper({ id, multiaddrs: [address] }).multiaddrs.length === 0,
-  }
+  return { denyDialMultiaddr: (address) => publicAddresses(id, [address]).length === 0 }
+}
+
+/** Those of a peer's addresses that are routed on the internet, or names. */
+export function publicAddresses(id: PeerId, addresses: readonly Multiaddr[]): readonly Multiaddr[] {
+  return removePrivateAddressesMapper({ id, multiaddrs: [...addresses] }).multiaddrs
 }
 
 function services(init: NetInit): ServiceFactoryMap<NetServices> {

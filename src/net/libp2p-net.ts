@@ -12,7 +12,13 @@ import type { Clock } from '../base/clock.js'
 import { invariant, SubnetError } from '../base/errors.js'
 import type { Logger } from '../base/log.js'
 import type { Duplex } from './duplex.js'
-import { libp2pOptions, type NetInit, type NetServices, privateKeyOf } from './libp2p-config.js'
+import {
+  libp2pOptions,
+  type NetInit,
+  type NetServices,
+  privateKeyOf,
+  publicAddresses,
+} from './libp2p-config.js'
 import { findProviders, provide } from './libp2p-dht.js'
 import { Libp2pDuplex } from './libp2p-duplex.js'
 import { GOSSIP_MESSAGE_MAX_BYTES, subscribeTopic } from './libp2p-gossip.js'
@@ -64,7 +70,10 @@ export class Libp2pNet implements Net {
   }
 
   addresses(): readonly string[] {
-    return this.#node?.getMultiaddrs().map(String) ?? []
+    const node = this.#node
+    if (node === undefined) return []
+    const known = node.getMultiaddrs()
+    return (this.#init.privateAddresses ? known : publicAddresses(node.peerId, known)).map(String)
   }
 
   handle(limits: ProtocolLimits, handler: StreamHandler): void {

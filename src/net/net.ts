@@ -50,7 +50,7 @@ export interface GossipHandler {
 export interface Net extends Startable {
   readonly peerId: string
 
-  /** Our own multiaddrs, each with `/p2p/<peerId>`; empty before start or for a node that only dials. */
+  /** Our own multiaddrs that others may dial, each with `/p2p/<peerId>`; empty before start or for a node that only dials. */
   addresses(): readonly string[]
 
   /** Registers a protocol. Must be called before `start`. */

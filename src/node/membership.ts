@@ -5,7 +5,7 @@
  */
 import type { Role } from '../../protocols/hello/messages.js'
 import { type AbortOptions, childSignal, type ScopedSignal } from '../base/abort.js'
-import { SubnetError } from '../base/errors.js'
+import { isSubnetError, SubnetError } from '../base/errors.js'
 import type { Startable } from '../base/lifecycle.js'
 import type { Logger } from '../base/log.js'
 import type { Chain } from '../chain/chain.js'
@@ -131,10 +131,27 @@ export class Membership {
     const { chain } = this.#components
     const [full] = addresses
     if (full === undefined)
-      throw new SubnetError('CONFIG', 'the node listens on no address that could be published')
+      throw new SubnetError(
+        'CONFIG',
+        'the node listens on no address that others can dial: say where it is reached, with --announce or --axon.external_ip',
+      )
     const record = { peerId, address: full.replace(/\/p2p\/[^/]+$/, '') }
     const known = (await chain.records(options)).get(this.#address)
     if (known?.peerId === record.peerId && known.address === record.address) return
     await chain.commit(this.#init.hotkey, record, options)
+    await this.#serve(record.address, options)
+  }
+
+  /** For explorers, which know of no peer ids. Nothing here depends on it: a chain that refuses is only noted. */
+  async #serve(address: string, options: AbortOptions): Promise<void> {
+    const [, ip, port] = /^\/ip[46]\/([^/]+)\/tcp\/(\d+)$/.exec(address) ?? []
+    if (ip === undefined) return
+    const { chain, logger } = this.#components
+    try {
+      await chain.serve(this.#init.hotkey, { ip, port: Number(port) }, options)
+    } catch (error) {
+      if (!isSubnetError(error, 'CHAIN_REFUSED')) throw error
+      logger.debug({ err: error }, 'the chain does not show explorers this address')
+    }
   }
 }

@@ -9,6 +9,7 @@ import { SubnetError } from '../base/errors.js'
 import type { Logger } from '../base/log.js'
 import type { Chain, ChainConstants } from '../chain/chain.js'
 import type { SubnetView } from '../chain/subnet-view.js'
+import { isPublicNetwork } from '../chain/subtensor/networks.js'
 import type { Signer } from '../crypto/keys.js'
 import { Libp2pNet } from '../net/libp2p-net.js'
 import type { Net } from '../net/net.js'
@@ -44,13 +45,14 @@ export interface Network {
 export function createNetwork(components: NetworkComponents, init: NetworkInit): Network {
   const { clock, logger, chain, view, signer } = components
   const domain = wireDomain(chain.constants)
+  const isPublic = isPublicNetwork(chain.constants.genesisHash)
   const net = new Libp2pNet(
     {
       netuid: domain.netuid,
       privateKeySeed: init.peerKeySeed,
       listen: init.listen,
       ...(init.announce === undefined ? {} : { announce: [init.announce] }),
-      privateAddresses: true,
+      privateAddresses: !isPublic,
       dht: true,
       gossip: false,
       agent: AGENT,

@@ -187,6 +187,17 @@ describe('libp2p node', () => {
     await second.stop()
   })
 
+  it('among strangers tells only an address that they can dial', async () => {
+    const announced = '/dns4/node.example/tcp/4001'
+    await using nodes = await startAll(
+      netNode('hidden', { privateAddresses: false }),
+      netNode('behind a router', { privateAddresses: false, announce: [announced] }),
+    )
+    const [hidden, announcing] = nodes.nets
+    assert.deepEqual(hidden.addresses(), [])
+    assert.deepEqual(announcing.addresses().map(withoutPeer), [announced])
+  })
+
   it('rejects with CONFIG what is no address', async () => {
     for (const wrong of [{ listen: ['127.0.0.1:4001'] }, { announce: ['example.org'] }]) {
       await assert.rejects(netNode('wrong', wrong).start(), (error) => isSubnetError(error, 'CONFIG'))

@@ -179,7 +179,8 @@ function offWord(node: Node): string | undefined {
 }
 
 /** Hosts that serve packages; a lockfile or a setting that names one ties everybody to it. Does not match itself. */
-const PACKAGE_HOSTS = /registry\.[a-z0-9-]+\.[a-z]{2,}\b(?!\()|npm[m]irror|artifact[o]ry|jfrog\.i[o]|verdacci[o]/i
+const PACKAGE_HOSTS =
+  /registry\.[a-z0-9-]+\.[a-z]{2,}\b(?!\()|npm[m]irror|artifact[o]ry|jfrog\.i[o]|verdacci[o]/i
 /** Home directories, but for those of nobody. */
 const MACHINE_PATH = /(?:^|[\s"'`=(:])(?:\/(?:home|Users)\/(?!(?:me|you|user)\b)\w|\/root\/\w|[A-Z]:\\Users)/m
 

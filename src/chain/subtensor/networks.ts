@@ -23,6 +23,11 @@ export const NETWORKS: Readonly<Record<'finney' | 'test' | 'local', Network>> = 
   local: { endpoint: 'ws://127.0.0.1:9944' },
 }
 
+/** Is this the chain of a network that strangers meet on? */
+export function isPublicNetwork(genesisHash: string): boolean {
+  return Object.values(NETWORKS).some((network) => network.genesisHash === genesisHash)
+}
+
 /** Where a subtensor chain is asked for, in order of preference, and which chain it must be. */
 export interface SubtensorEndpoints {
   readonly urls: readonly string[]

@@ -6,7 +6,7 @@ import { type ErrorCode, SubnetError } from '../../base/errors.js'
 import { silentLogger } from '../../base/log.js'
 import { systemRandom } from '../../base/random.js'
 import { nodeAddresses } from '../../config/addresses.js'
-import { chainEndpoint } from '../../config/chain-endpoint.js'
+import { chainDirectory, chainEndpoint } from '../../config/chain-endpoint.js'
 import { examine } from '../../node/doctor.js'
 import type { Finding } from '../../node/finding.js'
 import { addOutputOptions, addSettings, commandConfig, type OutputOptions } from '../options.js'
@@ -59,7 +59,11 @@ async function doctor(options: DoctorOptions): Promise<void> {
       role,
       chain: chainEndpoint(config),
       netuid: config.get('netuid'),
-      dataPath: join(config.get('db_root_path'), 'dev', config.optional('node_name') ?? `${role}-1`),
+      dataPath: join(
+        config.get('db_root_path'),
+        chainDirectory(config),
+        config.optional('node_name') ?? `${role}-1`,
+      ),
       listen: nodeAddresses(config).listen,
       ...(capacityBytes === undefined ? {} : { capacityBytes }),
       ...walletOf(config),

@@ -8,7 +8,7 @@ import { systemRandom } from '../../base/random.js'
 import { formatBytes } from '../../base/units.js'
 import type { WalletLocation } from '../../chain/wallet.js'
 import { nodeAddresses } from '../../config/addresses.js'
-import { chainEndpoint, namesChain } from '../../config/chain-endpoint.js'
+import { chainDirectory, chainEndpoint, isDevchain, namesChain } from '../../config/chain-endpoint.js'
 import { DEV_CAPACITY_BYTES, DEV_VISIT_INTERVAL_MS } from '../../config/defaults.js'
 import type { Config } from '../../config/resolve.js'
 import { flagOf } from '../../config/settings.js'
@@ -132,11 +132,11 @@ function nodeInit(role: ServingRole, name: string, config: Config): NodeInit {
     role,
     chain: chainEndpoint(config),
     netuid: config.get('netuid'),
-    dataPath: join(config.get('db_root_path'), 'dev', name),
+    dataPath: join(config.get('db_root_path'), chainDirectory(config), name),
     listen: [listen],
     ...(announce === undefined ? {} : { announce }),
     threshold: config.get('threshold'),
-    visitIntervalMs: DEV_VISIT_INTERVAL_MS,
+    ...(isDevchain(config) ? { visitIntervalMs: DEV_VISIT_INTERVAL_MS } : {}),
     ...(capacityBytes === undefined ? {} : { capacityBytes }),
     ...walletOf(config),
   }
@@ -228,14 +228,14 @@ function announce(
 
 /** A share of the disk is meant for machines of miners by trade; on a devchain an absolute size is of more use. */
 export function capacityOf(config: Config): number | undefined {
-  const dev = chainEndpoint(config).startsWith('dev:')
-  return config.optional('capacity') ?? (dev && !config.isSet('threshold') ? DEV_CAPACITY_BYTES : undefined)
+  const byDefault = isDevchain(config) && !config.isSet('threshold') ? DEV_CAPACITY_BYTES : undefined
+  return config.optional('capacity') ?? byDefault
 }
 
-/** Bittensor's wallet files are read only when the operator names a wallet. */
+/** On a devchain, Bittensor's wallet files are read only when the operator names a wallet. */
 export function walletOf(config: Config): { readonly wallet?: WalletLocation } {
   const named = config.isSet('wallet.name') || config.isSet('wallet.hotkey') || config.isSet('wallet.path')
-  if (!named) return {}
+  if (!named && isDevchain(config)) return {}
   const [path, name, hotkey] = [
     config.get('wallet.path'),
     config.get('wallet.name'),

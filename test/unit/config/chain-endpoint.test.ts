@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { isSubnetError } from '../../../src/base/errors.js'
-import { chainEndpoint, namesChain } from '../../../src/config/chain-endpoint.js'
+import { chainDirectory, chainEndpoint, namesChain } from '../../../src/config/chain-endpoint.js'
 import { resolveConfig } from '../../../src/config/resolve.js'
 
 function config(network?: string, endpoint?: string) {
@@ -45,5 +45,16 @@ describe('chainEndpoint', () => {
         (error) => isSubnetError(error, 'CONFIG') && error.message.includes('--subtensor.network'),
       )
     }
+  })
+})
+
+describe('chainDirectory', () => {
+  it('keeps what is of one chain apart from what is of another', () => {
+    assert.equal(chainDirectory(config()), 'dev')
+    assert.equal(chainDirectory(config(undefined, 'dev://a:1')), 'dev')
+    assert.equal(chainDirectory(config('finney')), 'finney-1')
+    assert.equal(chainDirectory(config('finney', 'wss://own:9944')), 'finney-1')
+    assert.equal(chainDirectory(config(undefined, 'test')), 'test-1')
+    assert.equal(chainDirectory(config(undefined, 'wss://own:9944')), 'custom-1')
   })
 })
