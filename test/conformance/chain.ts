@@ -9,7 +9,7 @@ import { cryptoReady } from '../../src/crypto/keys.js'
 import { testRecord } from '../kit/chain-keys.js'
 import { ChainBench, type OpenChain } from './chain-bench.js'
 import { faucetConformance } from './chain-faucet.js'
-import { registryConformance } from './chain-registry.js'
+import { registrationConformance } from './chain-registration.js'
 import { weightsConformance } from './chain-weights.js'
 
 /** Long enough for the commitments that use up an epoch's budget, one a block. */
@@ -29,7 +29,7 @@ export function chainConformance(
     if (real) this.timeout(600_000)
     before(() => cryptoReady())
     readingConformance(open)
-    registryConformance(open, real)
+    registrationConformance(open, real)
     if (real) {
       it('lets the faucet register and stake: needs a fresh devchain')
       it('takes weights, commits and reveals over epochs: needs a fresh devchain')

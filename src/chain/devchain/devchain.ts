@@ -92,7 +92,7 @@ export class Devchain implements Startable {
   /** Starts the ticks; the first block comes after `blockMs`. Rejects with what the store rejects with. */
   async start(): Promise<void> {
     await cryptoReady()
-    if (this.#store !== undefined && !this.#ready) await this.#restore(this.#store)
+    if (this.#store?.isOpen === false) await this.#restore(this.#store)
     const { genesisHash, blockMs, tempo } = this.constants
     this.#logger.info(
       { genesisHash, blockMs, tempo, block: this.#newest.head.number },

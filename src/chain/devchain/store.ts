@@ -105,6 +105,17 @@ export class DevchainStore {
     }
   }
 
+  /** Forgets the chain: the next `open` begins anew. */
+  async clear(): Promise<void> {
+    const names = await readdir(this.#path).catch((error: NodeJS.ErrnoException) => {
+      if (error.code === 'ENOENT') return []
+      throw error
+    })
+    for (const name of names) {
+      if (name === NAME_FILE || /^\d+\.(?:snapshot|log)$/.test(name)) await rm(join(this.#path, name))
+    }
+  }
+
   /** Throws when the disk takes no block; the log is then as it was. */
   append(block: Block): void {
     const log = this.#log
@@ -124,6 +135,10 @@ export class DevchainStore {
     }
     log.bytes += frame.length
     log.blocks += 1
+  }
+
+  get isOpen(): boolean {
+    return this.#log !== undefined
   }
 
   get snapshotDue(): boolean {

@@ -5,7 +5,7 @@ import type { ChainRecord } from '../../src/chain/chain.js'
 import { type TestKey, testRecord } from '../kit/chain-keys.js'
 import { ChainBench, type OpenChain, TAO } from './chain-bench.js'
 
-export function registryConformance(open: OpenChain, real: boolean): void {
+export function registrationConformance(open: OpenChain, real: boolean): void {
   describe('registration and announcements', () => {
     let bench: ChainBench
     let coldkey: TestKey
