@@ -27,6 +27,11 @@ export interface IntentsComponents {
   readonly random: Random
 }
 
+export interface SpendingOptions extends AbortOptions {
+  /** The caller has seen on the chain that no earlier one of these arrived. */
+  readonly absent: boolean
+}
+
 /** One file per chain, payer and call. */
 export class Intents {
   readonly #components: IntentsComponents
@@ -40,13 +45,14 @@ export class Intents {
 
   /**
    * Sends what spends. Rejects with `CHAIN_REFUSED` (`EarlierCallPending`, and the block) while an earlier one may still
-   * arrive. What the chain refused, or that is in a block, is over.
+   * arrive, and afterwards with `EarlierCallUnknown` unless the caller knows that it did not. What the chain refused, or
+   * that is in a block, is over.
    */
   async spend<T>(
     call: string,
     coldkey: string,
     send: () => Promise<T>,
-    options: AbortOptions = {},
+    options: SpendingOptions,
   ): Promise<T> {
     // Two commands at once would both find nothing written yet.
     const lock = dataLock(this.#directory)
@@ -58,11 +64,16 @@ export class Intents {
     }
   }
 
-  async #spend<T>(call: string, coldkey: string, send: () => Promise<T>, options: AbortOptions): Promise<T> {
+  async #spend<T>(
+    call: string,
+    coldkey: string,
+    send: () => Promise<T>,
+    options: SpendingOptions,
+  ): Promise<T> {
     const { chain } = this.#components
     const path = join(this.#directory, `${chain.constants.genesisHash.slice(2, 18)}-${coldkey}-${call}.json`)
     const { number: block } = await chain.head(options)
-    await refuseWhilePending(path, block)
+    await refuseWhilePending(path, block, options.absent)
     const intent = { call, block, done: false }
     await this.#write(path, intent)
     try {
@@ -80,14 +91,19 @@ export class Intents {
   }
 }
 
-async function refuseWhilePending(path: string, block: number): Promise<void> {
+async function refuseWhilePending(path: string, block: number, absent: boolean): Promise<void> {
   const earlier = await readIntent(path)
-  if (earlier === undefined || earlier.done || block > earlier.block + IN_FLIGHT_BLOCKS) return
   // A chain below the block of the intent began anew, and what was sent to the old one is gone.
-  if (block < earlier.block) return
+  if (earlier === undefined || earlier.done || block < earlier.block) return
   const over = earlier.block + IN_FLIGHT_BLOCKS + 1
-  const text = `a ${earlier.call} sent at block ${earlier.block} got no answer and may still arrive until block ${over - 1}, now is ${block}: look again then`
-  throw precondition('EarlierCallPending', text, over)
+  const what = `a ${earlier.call} sent at block ${earlier.block} got no answer`
+  if (block < over) {
+    const text = `${what} and may still arrive until block ${over - 1}, now is ${block}: look again then`
+    throw precondition('EarlierCallPending', text, over)
+  }
+  if (absent) return
+  const text = `${what}, and nobody here knows whether it arrived: look at the balance, then say --again if it did not`
+  throw precondition('EarlierCallUnknown', text)
 }
 
 async function readIntent(path: string): Promise<Intent | undefined> {

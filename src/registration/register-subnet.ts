@@ -64,7 +64,7 @@ export async function registerSubnet(
   const costRao = await chain.subnetCostRao(options)
   if (costRao > plan.limitRao) throw tooDear(costRao, plan.limitRao)
   const send = () => chain.registerSubnet({ coldkey, hotkey: plan.hotkey }, options)
-  return await intents.spend('register_network', owner, send, options)
+  return await intents.spend('register_network', owner, send, { ...options, absent: true })
 }
 
 /** The first subnet that belongs to exactly this pair of keys. */

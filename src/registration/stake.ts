@@ -12,6 +12,8 @@ export interface StakeRequest {
   readonly hotkey: string
   readonly coldkey: string
   readonly amountRao: bigint
+  /** Whoever asks has seen that an earlier stake without an answer did not arrive. */
+  readonly again?: boolean
 }
 
 export interface StakePlan extends Plan {
@@ -50,7 +52,7 @@ export async function addStake(
   const { chain, intents } = components
   const owner = toSs58(coldkey.publicKey)
   if (owner !== plan.coldkey) throw otherColdkey(owner, plan)
-  const { hotkey, amountRao } = plan.request
+  const { hotkey, amountRao, again = false } = plan.request
   const send = () => chain.stake({ coldkey, hotkey, amountRao }, options)
-  await intents.spend('add_stake', owner, send, options)
+  await intents.spend('add_stake', owner, send, { ...options, absent: again })
 }

@@ -15,6 +15,10 @@ interface RegisterOptions extends SpendOptions {
   readonly maxBurn?: bigint
 }
 
+interface StakeOptions extends SpendOptions {
+  readonly again: boolean
+}
+
 export function addRegister(program: Command): void {
   const command = program
     .command('register')
@@ -30,6 +34,7 @@ export function addStakeCommand(program: Command): void {
     .command('stake')
     .description('stake to the hotkey: what gives a validator its permit and its weight')
     .argument('<tao>', 'how much, from the coldkey', parseTao)
+    .option('--again', 'an earlier stake got no answer, and you have seen that it did not arrive', false)
     .action(stake)
   addSpendOptions(command)
   addChainOptions(command, [...WALLET_SETTINGS, 'db_root_path'])
@@ -57,13 +62,14 @@ async function register(options: RegisterOptions): Promise<void> {
   })
 }
 
-async function stake(amountRao: bigint, options: SpendOptions): Promise<void> {
+async function stake(amountRao: bigint, options: StakeOptions): Promise<void> {
   await withChain(options, async (session) => {
     const { chain, config } = session
     const hotkey = await loadHotkeyAddress(namedWallet(config))
     const components = { chain, intents: intentsOf(session) }
     await runPlan(session, options, {
-      plan: (coldkey, signal) => planStake(chain, { hotkey, coldkey, amountRao }, signal),
+      plan: (coldkey, signal) =>
+        planStake(chain, { hotkey, coldkey, amountRao, again: options.again }, signal),
       apply: async (plan, coldkey, signal) => {
         await addStake(components, plan, coldkey, signal)
         return { hotkey, staked: formatTao(amountRao) }

@@ -128,6 +128,70 @@ function checkLiquid(vector: LiquidVector): void {
   })
 }
 
+interface ExactVectors {
+  readonly classic: {
+    readonly stake: readonly number[]
+    readonly emissionOf: number
+    readonly epochs: ReadonlyArray<{
+      readonly weightsSet: Readonly<Record<string, SparseRow>>
+      readonly emission: readonly number[]
+      readonly bonds?: { readonly of: number; readonly u16: readonly number[] }
+    }>
+  }
+  readonly yuma3: {
+    readonly stake: readonly number[]
+    readonly bondsMovingAverage: number
+    readonly bondsPenalty: number
+    readonly tolerance: number
+    readonly epochs: ReadonlyArray<{
+      readonly miners: readonly number[]
+      readonly bonds3: readonly number[]
+      readonly bonds4: readonly number[]
+      readonly dividends: readonly number[]
+    }>
+  }
+}
+
+describe('yuma: what the runtime recorded', () => {
+  const { classic, yuma3 } = readVectors<ExactVectors>('yuma-exact')
+
+  it('is the same to the last rao and the last u16, over eight classic epochs', () => {
+    let weights: Readonly<Record<string, SparseRow>> = {}
+    let bonds: readonly SparseRow[] = []
+    classic.epochs.forEach((epoch, number) => {
+      weights = { ...weights, ...epoch.weightsSet }
+      const permits = classic.stake.map((_, uid) => uid)
+      const { outcomes, emission } = yumaEpoch(yumaInput({ stake: classic.stake, permits, weights, bonds }))
+      bonds = outcomes.map((outcome) => outcome.bonds)
+      const { minersRao, validatorsRao } = emission(BigInt(classic.emissionOf))
+      const earned = minersRao.map((rao, uid) => Number(rao + (validatorsRao[uid] ?? 0n)))
+      assert.deepEqual(earned, epoch.emission, `epoch ${number + 1}`)
+      if (epoch.bonds === undefined) return
+      const { of, u16 } = epoch.bonds
+      const stored = u16.map((_, uid) => bonds[uid]?.find(([miner]) => miner === of)?.[1])
+      assert.deepEqual(stored, u16, `epoch ${number + 1}`)
+    })
+  })
+
+  it('is near for Yuma3 at one speed for all bonds', () => {
+    const { bondsMovingAverage, bondsPenalty, tolerance, stake } = yuma3
+    const parameters = { yuma3Enabled: true, bondsMovingAverage, bondsPenalty }
+    let bonds: readonly SparseRow[] = []
+    yuma3.epochs.forEach(({ miners, bonds3, bonds4, dividends }, number) => {
+      const weights = Object.fromEntries(miners.map((miner, uid) => [uid, [[miner, 65_535] as const]]))
+      const { outcomes } = yumaEpoch(yumaInput({ stake, permits: [0, 1, 2], weights, bonds, parameters }))
+      bonds = outcomes.map((outcome) => outcome.bonds)
+      const bondOf = (uid: number, miner: number) => bonds[uid]?.find(([of]) => of === miner)?.[1] ?? 0
+      for (const uid of [0, 1, 2]) {
+        const what = `epoch ${number + 1}, validator ${uid}`
+        near(bondOf(uid, 3) / 65_535, bonds3[uid] ?? -1, tolerance, what)
+        near(bondOf(uid, 4) / 65_535, bonds4[uid] ?? -1, tolerance, what)
+        near((outcomes[uid]?.dividends ?? -1) / 65_535, dividends[uid] ?? -1, tolerance, what)
+      }
+    })
+  })
+})
+
 describe('yuma: rules', () => {
   /** Validators 0 and 1 with equal stake, miners 2 and 3. */
   const base = {

@@ -267,7 +267,7 @@ describe('registration', () => {
       assert.equal(chain.balances.get(owner.address), 90n * TAO)
     })
 
-    it('does not stake twice when the answer is lost', async () => {
+    it('does not stake twice when the answer is lost, unless somebody has looked', async () => {
       chain.join(hotkey, owner.address)
       chain.after = gone
       await assert.rejects(addStake({ chain, intents }, await staking(), owner.signer))
@@ -276,7 +276,16 @@ describe('registration', () => {
         addStake({ chain, intents }, await staking(), owner.signer),
         refused('EarlierCallPending', 165),
       )
+      chain.advanceTo(165)
+      await assert.rejects(
+        addStake({ chain, intents }, await staking(), owner.signer),
+        refused('EarlierCallUnknown'),
+      )
       assert.equal(chain.balances.get(owner.address), 95n * TAO)
+      const sure = await planStake(chain, { ...request, amountRao: TAO, again: true })
+      await addStake({ chain, intents }, sure, owner.signer)
+      await addStake({ chain, intents }, await staking(), owner.signer)
+      assert.equal(chain.balances.get(owner.address), 89n * TAO)
     })
   })
 })
