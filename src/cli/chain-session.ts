@@ -5,7 +5,7 @@ import { createLogger } from '../base/log.js'
 import { systemRandom } from '../base/random.js'
 import type { Chain } from '../chain/chain.js'
 import { connectChain } from '../chain/endpoint.js'
-import { chainEndpoint } from '../config/chain-endpoint.js'
+import { chainEndpoint, isDevchain } from '../config/chain-endpoint.js'
 import type { Config } from '../config/resolve.js'
 import type { SettingName } from '../config/settings.js'
 import { cryptoReady } from '../crypto/keys.js'
@@ -21,6 +21,7 @@ export interface ChainSession {
 /** Flags that every such command has. */
 export function addChainOptions(command: Command, more: readonly SettingName[] = []): void {
   addSettings(command, [
+    'subtensor.network',
     'subtensor.chain_endpoint',
     'subtensor.devchain_port',
     'netuid',
@@ -40,7 +41,7 @@ export async function withChain(
   await cryptoReady()
   // A command's own words are its output: less than a warning is for those who ask.
   const logger = createLogger(config.isSet('log.level') ? config.get('log.level') : 'warn')
-  const netuid = anySubnet ? undefined : config.get('netuid')
+  const netuid = anySubnet ? subnetOfEvery(config) : config.get('netuid')
   const components = { clock: systemClock, random: systemRandom, logger }
   const chain = connectChain(chainEndpoint(config), components, { netuid })
   await chain.start({ signal })
@@ -49,4 +50,9 @@ export async function withChain(
   } finally {
     await chain.stop()
   }
+}
+
+/** A subnet that is surely there: the devchain's first, or the real chain's root. */
+function subnetOfEvery(config: Config): number | undefined {
+  return isDevchain(config) ? undefined : 0
 }
