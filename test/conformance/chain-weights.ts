@@ -131,7 +131,7 @@ export function weightsConformance(open: OpenChain): void {
       await bench.refused(chain.revealWeights(signer, reveal), 'NoWeightsCommitFound')
     })
 
-    it('finds nothing to reveal after the epoch for it', async () => {
+    it('refuses a reveal after the epoch for it', async () => {
       await openSubnet({ commitRevealEnabled: true, weightsRateLimitBlocks: 1 })
       const { chain } = bench
       const { signer, address } = hotkey(1)
@@ -142,7 +142,8 @@ export function weightsConformance(open: OpenChain): void {
       )
       await bench.untilEpoch()
       await bench.untilEpoch()
-      await bench.refused(chain.revealWeights(signer, reveal), 'NoWeightsCommitFound')
+      const { kind, code } = await bench.refused(chain.revealWeights(signer, reveal), 'ExpiredWeightCommit')
+      assert.deepEqual([kind, code], ['pool', 17])
     })
   })
 }

@@ -31,7 +31,6 @@ function stepEpoch(subnet: Subnet, block: number): Subnet {
     ...neuron,
     ...yuma.outcomes[uid],
     emissionRao: (minersRao[uid] ?? 0n) + (validatorsRao[uid] ?? 0n),
-    commits: neuron.commits.filter((commit) => !isExpired({ ...subnet, epoch }, commit)),
   }))
   const stepped = { ...subnet, epoch, neurons, lastEpochBlock: block, lastStepBlock: block }
   return { ...stepped, ...distributed(subnet, emission, { minersRao, validatorsRao }) }

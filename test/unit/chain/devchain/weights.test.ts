@@ -178,7 +178,12 @@ describe('devchain: weights by commit and reveal', () => {
 
   it('voids a commit that was not revealed in time', () => {
     const chain = open().run(hotkey, commitOf(hidden)).untilBlock(10)
-    assert.equal(chain.refusal(hotkey, revealOf(hidden))?.reason, 'NoWeightsCommitFound')
+    assert.equal(chain.refusal(hotkey, revealOf(hidden))?.reason, 'ExpiredWeightCommit')
+    const other = revealOf({ ...hidden, salt: [1] })
+    assert.equal(chain.refusal(hotkey, other)?.reason, 'NoWeightsCommitFound')
+    // The next commit clears it away.
+    chain.run(hotkey, commitOf({ ...hidden, salt: [2] }))
+    assert.equal(chain.subnet().neurons[0]?.commits.length, 1)
   })
 
   it('refuses a reveal that nothing hides, whatever differs', () => {
