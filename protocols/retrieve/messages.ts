@@ -9,7 +9,7 @@ import { orderSchema } from '../order/order.js'
 
 export const RETRIEVE: ProtocolSpec = {
   name: 'retrieve',
-  version: 0,
+  version: 1,
   headerBytesMax: 8 * 1024,
   stallTimeoutMs: 30_000,
   streamsMax: 4,
