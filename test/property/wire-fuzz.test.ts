@@ -45,6 +45,7 @@ import type { Net, StreamHandler } from '../../src/net/net.js'
 import { describeChunk } from '../../src/redundancy/chunk.js'
 import { duplexPair } from '../kit/duplex-pair.js'
 import { FakeClock, turn } from '../kit/fake-clock.js'
+import { freeAccount } from '../kit/order-accounts.js'
 import { AlarmLogger, signerOf, TestAuthority } from '../kit/sessions-pair.js'
 import { testId } from '../kit/test-chunk.js'
 import { leaseEntry, testLease, testOrder, wireChunk } from '../kit/test-orders.js'
@@ -507,6 +508,7 @@ function retrieveServer(): Fuzzed {
     {
       ...components,
       handler: {
+        account: async () => freeAccount(),
         read: async (order, digest, firstLeaf, leaves) => {
           checkOrder(order, { domain: TEST_DOMAIN, authority, verb: 'get', client: session.key, miner })
           assert.equal(digest.length, 32)

@@ -13,13 +13,19 @@ import {
   retrieveOpenedSchema,
   retrieveRequestSchema,
 } from '../../../protocols/retrieve/messages.js'
-import { type ChunkRange, type RetrieveHandler, serveRetrieve } from '../../../protocols/retrieve/server.js'
+import {
+  type ChunkRange,
+  type OrderAccount,
+  type RetrieveHandler,
+  serveRetrieve,
+} from '../../../protocols/retrieve/server.js'
 import { childSignal } from '../../../src/base/abort.js'
 import { SubnetError } from '../../../src/base/errors.js'
 import { KIB, MIB } from '../../../src/base/units.js'
 import { cryptoReady } from '../../../src/crypto/keys.js'
 import { LEAF_BYTES, LeafHasher, leafCount, proveRange } from '../../../src/crypto/merkle.js'
 import type { DuplexPairInit } from '../../kit/duplex-pair.js'
+import { freeAccount } from '../../kit/order-accounts.js'
 import {
   type SessionsPair,
   sessionsPair,
@@ -29,7 +35,7 @@ import {
   TestPeers,
   writeLength,
 } from '../../kit/sessions-pair.js'
-import { testOrder, wireChunk } from '../../kit/test-orders.js'
+import { testOrder, testTally, wireChunk } from '../../kit/test-orders.js'
 import { TEST_DOMAIN } from '../../kit/test-subnet.js'
 import { hex } from '../../kit/vectors.js'
 
@@ -55,6 +61,10 @@ class RecordingHandler implements RetrieveHandler {
 
   add(...chunks: TestChunk[]): void {
     for (const chunk of chunks) this.#chunks.set(hex(chunk.digest), chunk)
+  }
+
+  async account(): Promise<OrderAccount> {
+    return freeAccount()
   }
 
   async read(_: Order, digest: Uint8Array, firstLeaf: number, leaves: number): Promise<ChunkRange> {
@@ -102,7 +112,7 @@ function fixture(streams: DuplexPairInit = {}): Fixture {
 }
 
 async function client(pair: SessionsPair): Promise<RetrieveStream> {
-  return await RetrieveStream.open(pair.near.components, pair.far.known, testOrder(pair, 'get'))
+  return await RetrieveStream.open(pair.near.components, pair.far.known, testTally(pair))
 }
 
 /** An open stream whose frames the test writes itself. */
