@@ -14,6 +14,8 @@ import { FrameStream } from '../../protocols/common/frames.js'
 import { decodeMessage, encodeMessage } from '../../protocols/common/schema.js'
 import { signEnvelope } from '../../protocols/common/signed.js'
 import { failureSchema } from '../../protocols/common/status.js'
+import { HAVE_DIGESTS_MAX, haveAnswerSchema } from '../../protocols/have/messages.js'
+import { serveHave } from '../../protocols/have/server.js'
 import { makeAttestation } from '../../protocols/hello/attestation.js'
 import { type Attestation, helloAnswerSchema, type Role } from '../../protocols/hello/messages.js'
 import { type Session, type SessionHandler, Sessions } from '../../protocols/hello/sessions.js'
@@ -31,10 +33,13 @@ import {
   locateBodySchema,
   placeAnswerSchema,
   placeBodySchema,
+  releaseAnswerSchema as releaseOrderAnswerSchema,
+  renewAnswerSchema as renewOrderAnswerSchema,
 } from '../../protocols/order/messages.js'
 import { checkOrder, type Order } from '../../protocols/order/order.js'
 import { serveOrders } from '../../protocols/order/server.js'
 import { retrieveAnswerSchema, retrieveOpenedSchema } from '../../protocols/retrieve/messages.js'
+import { checkReceipt, type Receipt, signReceipt } from '../../protocols/retrieve/receipt.js'
 import { serveRetrieve } from '../../protocols/retrieve/server.js'
 import { storeAnswerSchema, storeOpenedSchema } from '../../protocols/store/messages.js'
 import { serveStore } from '../../protocols/store/server.js'
@@ -52,11 +57,23 @@ import { leaseEntry, testLease, testOrder, wireChunk } from '../kit/test-orders.
 import { TEST_DOMAIN } from '../kit/test-subnet.js'
 import { hex } from '../kit/vectors.js'
 import { Dice, mutateBytes, mutateValue, sloppyEncode } from '../kit/wire-mutations.js'
+import { PROTOCOLS, protocolFolders, uncovered } from '../kit/wire-schemas.js'
 import { type WireMessage, wireVectors } from '../kit/wire-vectors.js'
 
 const CASES = Number(process.env.FUZZ_CASES ?? 100_000)
 const SEED = Number(process.env.FUZZ_SEED ?? 1)
 const STREAM_CASES = Math.ceil(CASES / 50)
+
+const SERVERS = {
+  hello: helloServer,
+  order: orderServer,
+  lease: leaseServer,
+  store: storeServer,
+  retrieve: retrieveServer,
+  challenge: challengeServer,
+  capacity: capacityServer,
+  have: haveServer,
+}
 
 describe('the wire against a hostile peer', function () {
   this.timeout(60_000 + CASES)
@@ -88,7 +105,13 @@ describe('the wire against a hostile peer', function () {
     assert.ok(accepted > CASES / 50 && accepted < CASES / 2, `${accepted} were accepted`)
   })
 
-  for (const server of ['hello', 'order', 'lease', 'store', 'retrieve', 'challenge', 'capacity'] as const) {
+  it('is met in every message of every protocol', () => {
+    assert.deepEqual(Object.keys(PROTOCOLS).sort(), protocolFolders().sort())
+    assert.deepEqual(Object.keys(SERVERS).sort(), protocolFolders().sort())
+    assert.deepEqual(uncovered(wireVectors().messages), [])
+  })
+
+  for (const server of Object.keys(SERVERS) as (keyof typeof SERVERS)[]) {
     it(`${server}: the server refuses or ends, whatever comes`, async () => {
       const fuzzed = SERVERS[server]()
       const dice = new Dice(SEED)
@@ -98,7 +121,7 @@ describe('the wire against a hostile peer', function () {
         assert.equal(outcome, 'served', 'the stream that is mutated is a good one')
       }
       const outcomes = { served: 0, refused: 0 }
-      for (let index = 0; index < STREAM_CASES / 7; index += 1) {
+      for (let index = 0; index < STREAM_CASES / Object.keys(SERVERS).length; index += 1) {
         const stream = dice.int(20) === 0 ? [dice.bytes(dice.int(300))] : mutatedStream(fuzzed.streams, dice)
         const outcome = await runStream(fuzzed, stream, dice, dice.pick(['whole', 'whole', 'cut', 'silent']))
         outcomes[outcome] += 1
@@ -261,16 +284,6 @@ function anOrder(authority: TestAuthority, verb: 'put' | 'get'): Order {
   return testOrder(pair as never, verb)
 }
 
-const SERVERS = {
-  hello: helloServer,
-  order: orderServer,
-  lease: leaseServer,
-  store: storeServer,
-  retrieve: retrieveServer,
-  challenge: challengeServer,
-  capacity: capacityServer,
-}
-
 function helloServer(): Fuzzed {
   const clock = new FakeClock()
   const authority = new TestAuthority()
@@ -392,10 +405,19 @@ function orderServer(): Fuzzed {
     streams: [
       [frame(request('place', { profile: 'small', put: testId(16, 1), leaseBlocks: 9 }))],
       [frame(request('locate', { object: testId(32, 1), firstSegment: 0, segments: 1 }))],
+      [frame(request('renew', { object: testId(32, 1), leaseBlocks: 9 }))],
+      [frame(request('release', { object: testId(32, 1) }))],
       [frame(request('commit', commit)), new Uint8Array(100), new Uint8Array(50), frame(lease), frame(lease)],
     ],
     answer: (header) => {
-      accepted(header, placeAnswerSchema, commitAnswerSchema, locateAnswerSchema)
+      accepted(
+        header,
+        placeAnswerSchema,
+        commitAnswerSchema,
+        locateAnswerSchema,
+        renewOrderAnswerSchema,
+        releaseOrderAnswerSchema,
+      )
       return 0
     },
   }
@@ -508,7 +530,12 @@ function retrieveServer(): Fuzzed {
     {
       ...components,
       handler: {
-        account: async () => freeAccount(),
+        account: async (order, { receipt }) => {
+          const check = (each: Receipt) =>
+            checkReceipt(each, order, { domain: TEST_DOMAIN, scheme: 'ed25519' })
+          if (receipt !== undefined) check(receipt)
+          return { ...freeAccount(), confirm: check }
+        },
         read: async (order, digest, firstLeaf, leaves) => {
           checkOrder(order, { domain: TEST_DOMAIN, authority, verb: 'get', client: session.key, miner })
           assert.equal(digest.length, 32)
@@ -529,12 +556,22 @@ function retrieveServer(): Fuzzed {
   const get = (number: number, id: number) =>
     frame({ type: 'get', number, digest: testId(32, id), firstLeaf: 0, leaves: 0 })
   const credit = (bytes: number) => frame({ type: 'credit', bytes })
-  const open = frame({ type: 'open', order: anOrder(authority, 'get') })
+  const order = anOrder(authority, 'get')
+  const receipt = (bytes: number) => signReceipt(CLIENT(), TEST_DOMAIN, order, bytes)
+  const open = frame({ type: 'open', order })
   return {
     clock,
     serve,
     streams: [
       [open, credit(2 ** 20), get(1, 1), get(2, 2), credit(2 ** 22), get(3, 1)],
+      [
+        frame({ type: 'open', order, receipt: receipt(9) }),
+        credit(2 ** 20),
+        get(1, 1),
+        frame({ type: 'credit', bytes: 2 ** 21, receipt: receipt(42) }),
+        get(2, 1),
+      ],
+      [frame({ type: 'open' }), credit(2 ** 20), get(1, 1)],
       [open, get(1, 1)],
     ],
     answer: (header) => {
@@ -587,6 +624,25 @@ function capacityServer(): Fuzzed {
     streams: [[frame({ type: 'ask' })]],
     answer: (header) => {
       accepted(header, capacityAnswerSchema)
+      return 0
+    },
+  }
+}
+
+function haveServer(): Fuzzed {
+  const { components, clock, serve } = captured('client')
+  const have = async (digests: readonly Uint8Array[]) => {
+    assert.ok(digests.length >= 1 && digests.length <= HAVE_DIGESTS_MAX)
+    for (const digest of digests) assert.equal(digest.length, 32)
+    return digests.map((_, index) => index % 2 === 0)
+  }
+  serveHave({ ...components, handler: { have } })
+  return {
+    clock,
+    serve,
+    streams: [[frame({ type: 'ask', digests: [testId(32, 1), testId(32, 2)] })]],
+    answer: (header) => {
+      accepted(header, haveAnswerSchema)
       return 0
     },
   }
