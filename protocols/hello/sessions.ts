@@ -21,6 +21,7 @@ import { sameKey } from '../common/signed.js'
 import { isTellable } from '../common/status.js'
 import type { Authority } from './attestation.js'
 import { checkAttestation } from './attestation.js'
+import { Conduct, FAULTS } from './conduct.js'
 import type { Attestation, Role } from './messages.js'
 import { HELLO, HELLO_TIMEOUT_MS, helloAnswerSchema, helloSchema, SESSIONS_MAX } from './messages.js'
 
@@ -77,6 +78,7 @@ export class Sessions {
   readonly #sessions = new Map<string, Session>()
   readonly #dialing = new Map<string, Promise<Session>>()
   readonly #waiters = new Map<string, Set<Waiter>>()
+  readonly #conduct: Conduct
   readonly #hellos: (protocol: string, peerId: string) => SubnetError | undefined
 
   constructor(components: SessionsComponents, init: SessionsInit) {
@@ -85,6 +87,7 @@ export class Sessions {
     this.#sessionsMax = init.sessionsMax ?? SESSIONS_MAX
     this.#protocol = protocolId(HELLO, init.domain.netuid)
     this.#hellos = this.#openings(HELLO.opens)
+    this.#conduct = new Conduct(components.clock, LIMITED_MAX)
     components.net.handle(
       { id: this.#protocol, inboundStreamsMax: HELLO.streamsMax, outboundStreamsMax: HELLO.streamsMax },
       (duplex) => this.#serveHello(duplex),
@@ -141,13 +144,25 @@ export class Sessions {
         )
         return
       }
-      const busy = openings(limits.id, session.peerId, session.key)
+      const names = [session.peerId, bytesToText(session.key, 'hex')]
+      const busy = this.#paused(limits.id, names) ?? openings(limits.id, session.peerId, session.key)
       if (busy !== undefined) {
         await this.#frames(duplex).fail(busy)
         return
       }
-      await handler(duplex, session).catch((error: unknown) => this.#report(limits.id, session.peerId, error))
+      await handler(duplex, session).catch((error: unknown) => {
+        this.#conduct.note(names, error)
+        this.#report(limits.id, session.peerId, error)
+      })
     })
+  }
+
+  /** Why a peer that made too many faults is not heard now, if it did. */
+  #paused(protocol: string, names: readonly string[]): SubnetError | undefined {
+    const retryAfterMs = this.#conduct.pauseMs(names)
+    if (retryAfterMs === 0) return undefined
+    const text = `${protocol}: too many faults; the limit is ${describeRate(FAULTS)}`
+    return new SubnetError('BUSY', text, { data: { retryAfterMs } })
   }
 
   /** Counts streams by peer and by key; what comes back names the limit that is passed, for the peer to read. */
