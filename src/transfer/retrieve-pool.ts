@@ -3,6 +3,7 @@
  * for a while, so that a dead one costs the download one attempt and not one per segment. One that is only busy is
  * asked again when it says, if that is soon; others are asked meanwhile, as `race.ts` says.
  */
+import { busyMs } from '../../protocols/common/status.js'
 import type { PeerComponents } from '../../protocols/hello/exchange.js'
 import { RetrieveStream } from '../../protocols/retrieve/client.js'
 import { OrderTally, type TallyComponents } from '../../protocols/retrieve/receipt.js'
@@ -155,11 +156,4 @@ export class RetrievePool {
     this.#open.get(hotkey)?.abort(failure)
     this.#open.delete(hotkey)
   }
-}
-
-/** The pause that a busy miner asks for, if it is one. */
-function busyMs(error: unknown): number | undefined {
-  if (!isSubnetError(error, 'BUSY')) return undefined
-  const { retryAfterMs } = error.data
-  return typeof retryAfterMs === 'number' ? retryAfterMs : undefined
 }
