@@ -33,6 +33,11 @@ export interface ReadOptions extends AbortOptions {
  */
 export const BYTES_PER_SECOND_MIN = 2 * KIB
 
+/** Time that bytes may take on the slowest line there is patience with. */
+export function slowestMs(lengthBytes: number): number {
+  return (lengthBytes * 1000) / BYTES_PER_SECOND_MIN
+}
+
 /** Bytes written under one deadline. */
 const WRITE_BYTES_MAX = 64 * KIB
 const PREFIX_BYTES = 4
@@ -206,7 +211,7 @@ export class FrameStream {
   }
 
   #transferMs(lengthBytes: number): number {
-    return this.#init.stallTimeoutMs + (lengthBytes * 1000) / BYTES_PER_SECOND_MIN
+    return this.#init.stallTimeoutMs + slowestMs(lengthBytes)
   }
 }
 

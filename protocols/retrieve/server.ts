@@ -7,6 +7,7 @@ import { formatBytes, MIB } from '../../src/base/units.js'
 import { LEAF_BYTES } from '../../src/crypto/merkle.js'
 import { CHUNK_SIZE } from '../../src/redundancy/profiles.js'
 import type { FrameStream } from '../common/frames.js'
+import { slowestMs } from '../common/frames.js'
 import type { WireDomain } from '../common/signed.js'
 import { isTellable, toFailure } from '../common/status.js'
 import type { Authority } from '../hello/attestation.js'
@@ -175,6 +176,7 @@ class RetrieveExchange {
   readonly #scope = childSignal()
   #creditBytes = 0
   #sentBytes = 0
+  #lastBodyBytes = 0
   #receipts = 0
   #receiptedBytes = 0
   /** Runs while only a receipt is missing. */
@@ -309,6 +311,7 @@ class RetrieveExchange {
     const { length } = bytes
     invariant(length > 0 && length <= bytesMax(request), 'a handler reads what was asked for')
     this.#sentBytes += length
+    this.#lastBodyBytes = length
     this.#components.right.confirmed?.account.send(length)
     const { number } = request
     await frames.writeMessage({ type: 'body', number, sizeBytes, lengthBytes: length, proof })
@@ -316,8 +319,10 @@ class RetrieveExchange {
   }
 
   async #awake(): Promise<void> {
-    const idle = this.#components.clock.after(RETRIEVE_IDLE_TIMEOUT_MS, () => {
-      this.#scope.abort(new SubnetError('TIMEOUT', `nothing was said for ${RETRIEVE_IDLE_TIMEOUT_MS} ms`))
+    // What is written lies in buffers on the way for as long as a slow line takes: the client speaks when it has a body.
+    const timeoutMs = RETRIEVE_IDLE_TIMEOUT_MS + slowestMs(this.#lastBodyBytes)
+    const idle = this.#components.clock.after(timeoutMs, () => {
+      this.#scope.abort(new SubnetError('TIMEOUT', `nothing was said for ${timeoutMs} ms`))
     })
     await new Promise<void>((resolve) => {
       this.#wake = resolve
