@@ -123,10 +123,31 @@ describe('the wire against a hostile peer', function () {
       const outcomes = { served: 0, refused: 0 }
       for (let index = 0; index < STREAM_CASES / Object.keys(SERVERS).length; index += 1) {
         const stream = dice.int(20) === 0 ? [dice.bytes(dice.int(300))] : mutatedStream(fuzzed.streams, dice)
-        const outcome = await runStream(fuzzed, stream, dice, dice.pick(['whole', 'whole', 'cut', 'silent']))
+        const outcome = await runStream(
+          fuzzed,
+          stream,
+          dice,
+          dice.pick(['whole', 'whole', 'cut', 'silent', 'deaf']),
+        )
         outcomes[outcome] += 1
       }
       assert.ok(outcomes.refused > 0, JSON.stringify(outcomes))
+    })
+
+    it(`${server}: a peer that stalls is cut, wherever it does, and gets back what was set aside for it`, async () => {
+      const fuzzed = SERVERS[server]()
+      const dice = new Dice(SEED)
+      for (const stream of fuzzed.streams) {
+        const whole = Uint8Array.from(Buffer.concat(stream))
+        let end = 0
+        // After each part, inside the next one's length, and inside its middle.
+        const ends = stream.flatMap((part) => {
+          end += part.length
+          return [end - part.length, end - part.length + 1, end - Math.ceil(part.length / 2), end]
+        })
+        for (const at of ends) await runStream(fuzzed, [whole.subarray(0, at)], dice, 'silent')
+        await runStream(fuzzed, stream, dice, 'deaf')
+      }
     })
   }
 })
@@ -161,6 +182,8 @@ interface Fuzzed {
   readonly streams: readonly Uint8Array[][]
   readonly clock: FakeClock
   serve(duplex: Duplex): Promise<void>
+  /** Things set aside for streams and not given back. */
+  setAside?(): number
   /** Checks one answer; returns the length of the body that follows. */
   answer(header: Uint8Array): number
 }
@@ -178,11 +201,12 @@ async function runStream(
   fuzzed: Fuzzed,
   stream: readonly Uint8Array[],
   dice: Dice,
-  end: 'whole' | 'cut' | 'silent',
+  end: 'whole' | 'cut' | 'silent' | 'deaf',
 ): Promise<'served' | 'refused'> {
   const { clock } = fuzzed
   const fragmentBytes = dice.pick([1, 7, 1_000, 1_000_000])
-  const [near, far] = duplexPair({ fragmentBytes, peers: ['near', 'far'] })
+  const buffer = end === 'deaf' ? { bufferBytes: 0 } : {}
+  const [near, far] = duplexPair({ ...buffer, fragmentBytes, peers: ['near', 'far'] })
   let failure: unknown
   let over = false
   const serving = fuzzed
@@ -193,7 +217,8 @@ async function runStream(
     .finally(() => {
       over = true
     })
-  const heard = hear(near, fuzzed)
+  // Who reads nothing writes all it has, and is never done: the server must not wait for that.
+  const heard = end === 'deaf' ? undefined : hear(near, fuzzed)
   const writing = (async () => {
     for (const part of stream) await near.write(part)
     if (end === 'whole') await near.closeWrite()
@@ -205,9 +230,10 @@ async function runStream(
   await Promise.all([serving, writing])
   near.abort(new Error('done'))
   far.abort(new Error('done'))
-  const { failed } = await heard
+  const failed = (await heard)?.failed ?? false
   assert.ok(failure === undefined || isSubnetError(failure), `${(failure as Error)?.stack}`)
   assert.equal(clock.pendingTimers, 0)
+  assert.equal(fuzzed.setAside?.() ?? 0, 0, 'what was set aside is given back')
   return failed || failure !== undefined ? 'refused' : 'served'
 }
 
@@ -455,6 +481,7 @@ function storeServer(): Fuzzed {
   const { components, clock, session, serve } = captured('client')
   const { authority } = components
   const miner = MINER()
+  let setAside = 0
   const orderIsGood = (order: Order) =>
     checkOrder(order, {
       domain: TEST_DOMAIN,
@@ -471,10 +498,16 @@ function storeServer(): Fuzzed {
           orderIsGood(order)
           assert.ok(sizeBytes >= 1 && sizeBytes <= 1 << 20)
           if (sizeBytes % 5 === 0) throw new SubnetError('NO_SPACE', 'full')
+          setAside += 1
+          const end = () => {
+            setAside -= 1
+            ends += 1
+            assert.equal(ends, 1)
+          }
           let ends = 0
           return {
             keep: async ({ digest, auditRoot, body }) => {
-              assert.equal(++ends, 1)
+              end()
               const found = describeChunk(Uint8Array.from(Buffer.concat([...body])))
               assert.deepEqual(
                 [found.digest, found.auditRoot, found.sizeBytes],
@@ -482,7 +515,7 @@ function storeServer(): Fuzzed {
               )
               return 'stored'
             },
-            release: () => assert.equal(++ends, 1),
+            release: end,
           }
         },
         have: async (order, digests) => {
@@ -509,6 +542,7 @@ function storeServer(): Fuzzed {
   return {
     clock,
     serve,
+    setAside: () => setAside,
     streams: [
       [open, ...chunk(1, 11), ...chunk(2, 5_001), ...chunk(3, 10), lease, ...chunk(4, 1)],
       [open, frame({ type: 'have', digests: [testId(32, 1), testId(32, 2)] }), ...chunk(1, 11)],
