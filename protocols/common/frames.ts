@@ -164,6 +164,13 @@ export class FrameStream {
     }
   }
 
+  /** Resolves when the last `lengthBytes` written wait here no more. Who takes them too slowly loses the stream. */
+  async drained(lengthBytes: number, options: AbortOptions = {}): Promise<void> {
+    const what = `writing to ${this.remotePeer}`
+    using scope = deadline(this.#clock, this.#transferMs(lengthBytes), what, options.signal)
+    await this.duplex.drained({ signal: scope.signal })
+  }
+
   /** Says that we write nothing more. A stream whose peer does not take the last bytes in time is aborted. */
   async end(options: AbortOptions = {}): Promise<void> {
     const what = `ending the stream to ${this.remotePeer}`

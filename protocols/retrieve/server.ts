@@ -3,7 +3,7 @@ import { childSignal } from '../../src/base/abort.js'
 import type { Clock, Timer } from '../../src/base/clock.js'
 import { invariant, SubnetError } from '../../src/base/errors.js'
 import { Semaphore } from '../../src/base/semaphore.js'
-import { formatBytes, MIB } from '../../src/base/units.js'
+import { formatBytes, KIB, MIB } from '../../src/base/units.js'
 import { LEAF_BYTES } from '../../src/crypto/merkle.js'
 import { CHUNK_SIZE } from '../../src/redundancy/profiles.js'
 import type { FrameStream } from '../common/frames.js'
@@ -76,8 +76,13 @@ export interface RetrieveServerInit {
   readonly miner: Uint8Array
 }
 
-/** Bodies read from disk and not sent yet, all streams together: whoever reads slowly holds one of them. */
-const BODIES_BYTES_MAX = 256 * CHUNK_SIZE
+/**
+ * Bodies read from disk that have not left, all streams together: whoever reads slowly holds one of them, and one who reads
+ * fast holds it for milliseconds. With what `store` may have in flight it leaves a miner of 300 stalled peers below 512 MiB.
+ */
+export const BODIES_BYTES_MAX = 48 * CHUNK_SIZE
+/** What may be left of a body whose write has resolved. */
+const TAIL_BYTES_MAX = 256 * KIB
 /** Streams that may wait for one: all that the connection limit allows. */
 const BODIES_WAITING_MAX = 4_096
 
@@ -177,6 +182,9 @@ class RetrieveExchange {
   #creditBytes = 0
   #sentBytes = 0
   #lastBodyBytes = 0
+  /** Gives back the memory of the last body. */
+  #letGo: () => void = () => undefined
+  #draining: Promise<void> = Promise.resolve()
   #receipts = 0
   #receiptedBytes = 0
   /** Runs while only a receipt is missing. */
@@ -195,7 +203,10 @@ class RetrieveExchange {
     const { signal, abort } = this.#scope
     const writing = this.#writeBodies()
       .catch(abort)
-      .finally(() => this.#starving?.cancel())
+      .finally(() => {
+        this.#starving?.cancel()
+        this.#letGo()
+      })
     await this.#readRequests().catch(abort)
     this.#ended = true
     this.wake()
@@ -259,6 +270,7 @@ class RetrieveExchange {
       } else {
         if (this.#ended) {
           if (isCredited) throw unconfirmed()
+          await this.#draining
           return
         }
         await this.#awake()
@@ -287,10 +299,33 @@ class RetrieveExchange {
     const release = await memory.acquire(bytesMax(request), this.#scope)
     try {
       const range = await this.#read(request)
-      if (range !== undefined) await this.#send(request, range)
-    } finally {
+      if (range === undefined) {
+        release()
+        return
+      }
+      await this.#send(request, range)
+      this.#hold(range.bytes.length, release)
+    } catch (error) {
       release()
+      throw error
     }
+  }
+
+  /** The end of a written body still waits in the stream: its memory is free when that has left, or the next is behind it. */
+  #hold(lengthBytes: number, release: () => void): void {
+    this.#letGo()
+    const scope = childSignal(this.#scope.signal)
+    this.#letGo = () => {
+      release()
+      scope.abort(new DOMException('nobody waits for it', 'AbortError'))
+      scope[Symbol.dispose]()
+    }
+    this.#draining = this.#components.frames.drained(Math.min(lengthBytes, TAIL_BYTES_MAX), scope).then(
+      () => release(),
+      (error) => {
+        if (!scope.signal.aborted) this.#scope.abort(error)
+      },
+    )
   }
 
   /** The range, or `undefined` after a refusal was sent. */

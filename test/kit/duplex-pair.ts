@@ -64,6 +64,10 @@ class SlowEnd implements Duplex {
     return this.#inner.write(bytes, options)
   }
 
+  drained(options?: AbortOptions): Promise<void> {
+    return this.#inner.drained(options)
+  }
+
   closeWrite(options?: AbortOptions): Promise<void> {
     return this.#inner.closeWrite(options)
   }
@@ -174,6 +178,15 @@ class PairEnd implements Duplex {
     } finally {
       this.#writing = false
     }
+  }
+
+  async drained(options: AbortOptions = {}): Promise<void> {
+    options.signal?.throwIfAborted()
+    // The buffer is the network's: what fits in it has left.
+    while (this.#failure === undefined && this.#outgoing.full) {
+      await raceAbort(this.#outgoing.changed(), options.signal)
+    }
+    if (this.#failure !== undefined) throw this.#failure
   }
 
   async closeWrite(options: AbortOptions = {}): Promise<void> {

@@ -14,6 +14,7 @@ import {
   retrieveRequestSchema,
 } from '../../../protocols/retrieve/messages.js'
 import {
+  BODIES_BYTES_MAX,
   type ChunkRange,
   type OrderAccount,
   type RetrieveHandler,
@@ -322,7 +323,8 @@ describe('retrieve: credit', () => {
     handler.add(tiny)
     const release = handler.holdReads()
     const streams: FrameStream[] = []
-    for (let i = 0; i < 65; i += 1) {
+    const most = BODIES_BYTES_MAX / MIB
+    for (let i = 0; i <= most / 4; i += 1) {
       const near = peers.peer({ role: 'client', name: `client-${i}` })
       const pair = { ...peers, network: peers.network, near, far }
       const order = testOrder(pair, 'get')
@@ -333,14 +335,14 @@ describe('retrieve: credit', () => {
       await ask(frames, 0, tiny)
     }
     await settle()
-    assert.equal(handler.reads, 256)
+    assert.equal(handler.reads, most)
     // One that leaves while it waits gives its turn to the next.
-    streams[256]?.abort(new Error('gone'))
+    streams[most]?.abort(new Error('gone'))
     await settle()
     release()
     await settle()
-    assert.equal(handler.reads, 259)
-    assert.equal((await answerOf(streams[259] as FrameStream)).type, 'body')
+    assert.equal(handler.reads, most + 3)
+    assert.equal((await answerOf(streams[most + 3] as FrameStream)).type, 'body')
   })
 })
 
