@@ -90,7 +90,7 @@ export class Sessions {
     this.#conduct = new Conduct(components.clock, LIMITED_MAX)
     components.net.handle(
       { id: this.#protocol, inboundStreamsMax: HELLO.streamsMax, outboundStreamsMax: HELLO.streamsMax },
-      (duplex) => this.#serveHello(duplex),
+      (duplex, refusal) => this.#serveHello(duplex, refusal),
     )
     components.net.onDisconnect((peerId) => this.#forget(peerId))
   }
@@ -135,7 +135,11 @@ export class Sessions {
   /** Serves a protocol to greeted peers of these roles only. */
   handle(limits: SessionLimits, roles: readonly Role[], handler: SessionHandler): void {
     const openings = this.#openings(limits.opens)
-    this.#components.net.handle(limits, async (duplex) => {
+    this.#components.net.handle(limits, async (duplex, refusal) => {
+      if (refusal !== undefined) {
+        await this.#frames(duplex).fail(refusal)
+        return
+      }
       const session = await this.#require(duplex)
       if (session === undefined) return
       if (!roles.includes(session.role) || !this.#mayAct(session)) {
@@ -202,11 +206,11 @@ export class Sessions {
     }
   }
 
-  async #serveHello(duplex: Duplex): Promise<void> {
+  async #serveHello(duplex: Duplex, refusal: SubnetError | undefined): Promise<void> {
     const { remotePeer } = duplex
     const frames = this.#frames(duplex)
     await serveFrames(frames, async () => {
-      const busy = this.#hellos(this.#protocol, remotePeer)
+      const busy = refusal ?? this.#hellos(this.#protocol, remotePeer)
       if (busy !== undefined) throw busy
       using scope = deadline(this.#components.clock, HELLO_TIMEOUT_MS, `hello of ${remotePeer}`)
       const question = await frames.readMessage(helloSchema, 'hello', scope)
