@@ -13,6 +13,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { OrderClient } from '../protocols/order/client.js'
 import { RetrieveStream } from '../protocols/retrieve/client.js'
+import { OrderTally } from '../protocols/retrieve/receipt.js'
 import { systemClock } from '../src/base/clock.js'
 import { silentLogger } from '../src/base/log.js'
 import { seededRandom, systemRandom } from '../src/base/random.js'
@@ -114,7 +115,7 @@ async function storeChunks(client: SubnetClient): Promise<Stored> {
   const { address } = parseCapability(capability)
   const components = { ...client.subnet.network, clock: systemClock }
   const holder = await locate(client, address)
-  const stream = await RetrieveStream.open(components, candidatePeer(holder), holder.order)
+  const stream = await RetrieveStream.open(components, candidatePeer(holder), tallyOf(client, holder))
   const manifest = parseManifestRoot(await stream.getWhole(address))
   const { content } = manifest
   const references: ChunkReference[] = []
@@ -159,13 +160,18 @@ async function locate(client: SubnetClient, address: Uint8Array): Promise<Holder
 async function fetchAll(client: SubnetClient, stored: Stored): Promise<void> {
   const components = { ...client.subnet.network, clock: systemClock }
   const holder = await locate(client, stored.address)
-  const stream = await RetrieveStream.open(components, candidatePeer(holder), holder.order)
+  const stream = await RetrieveStream.open(components, candidatePeer(holder), tallyOf(client, holder))
   const queue = [...stored.references]
   const worker = async () => {
     for (let next = queue.shift(); next !== undefined; next = queue.shift()) await stream.get(next)
   }
   await Promise.all(Array.from({ length: DEPTH }, worker))
   await stream.close()
+}
+
+function tallyOf(client: SubnetClient, { order }: Holder): OrderTally | undefined {
+  const { signer, network } = client.subnet
+  return order === undefined ? undefined : new OrderTally(order, { signer, domain: network.domain })
 }
 
 async function readBare(dialer: ReturnType<typeof bareNet>, peer: PeerAddress): Promise<void> {

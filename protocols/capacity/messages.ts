@@ -6,7 +6,7 @@ import { failureSchema } from '../common/status.js'
 
 export const CAPACITY: ProtocolSpec = {
   name: 'capacity',
-  version: 0,
+  version: 1,
   headerBytesMax: 1024,
   stallTimeoutMs: 10_000,
   streamsMax: 4,

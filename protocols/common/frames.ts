@@ -33,6 +33,10 @@ export interface ReadOptions extends AbortOptions {
  */
 export const BYTES_PER_SECOND_MIN = 2 * KIB
 
+/** Time that bytes may take on the slowest line there is patience with. */
+export function slowestMs(lengthBytes: number): number {
+  return (lengthBytes * 1000) / BYTES_PER_SECOND_MIN
+}
 const PREFIX_BYTES = 4
 
 export class FrameStream {
@@ -153,6 +157,14 @@ export class FrameStream {
     }
   }
 
+  /** Resolves when the last `lengthBytes` written wait here no more. Who takes them too slowly loses the stream. */
+  async drained(lengthBytes: number, options: AbortOptions = {}): Promise<void> {
+    const what = `writing to ${this.remotePeer}`
+    const timeoutMs = this.#init.stallTimeoutMs + slowestMs(lengthBytes)
+    using scope = deadline(this.#clock, timeoutMs, what, options.signal)
+    await this.duplex.drained({ signal: scope.signal })
+  }
+
   /** Says that we write nothing more. A stream whose peer does not take the last bytes in time is aborted. */
   async end(options: AbortOptions = {}): Promise<void> {
     const what = `ending the stream to ${this.remotePeer}`
@@ -202,7 +214,7 @@ export class FrameStream {
   /** For the transfer of `lengthBytes`, either way. */
   #watch(lengthBytes: number, what: string, options: AbortOptions): WatchedSignal {
     const silenceMs = this.#init.stallTimeoutMs
-    const totalMs = silenceMs + (lengthBytes * 1000) / BYTES_PER_SECOND_MIN
+    const totalMs = silenceMs + slowestMs(lengthBytes)
     return watchdog(this.#clock, { silenceMs, totalMs }, what, options.signal)
   }
 }

@@ -12,7 +12,7 @@ export interface ProtocolSpec extends FrameInit {
   readonly opens: Rate
 }
 
-/** e.g. `/subnet/1/store/0`. */
+/** e.g. `/subnet/1/store/1`. */
 export function protocolId(spec: ProtocolSpec, netuid: number): string {
   return `/subnet/${netuid}/${spec.name}/${spec.version}`
 }

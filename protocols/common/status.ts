@@ -68,6 +68,13 @@ export function fromFailure(failure: Failure, peer: string): SubnetError {
   })
 }
 
+/** The pause that a busy peer asks for, milliseconds, if this is what it said. */
+export function busyMs(error: unknown): number | undefined {
+  if (!isSubnetError(error, 'BUSY')) return undefined
+  const { retryAfterMs } = error.data
+  return typeof retryAfterMs === 'number' ? retryAfterMs : undefined
+}
+
 function statusOf(error: unknown): number {
   const statuses: Partial<Record<ErrorCode, number>> = WIRE_STATUS
   return (isSubnetError(error) ? statuses[error.code] : undefined) ?? WIRE_STATUS.INTERNAL

@@ -3,7 +3,7 @@ import type { AbortOptions } from '../../src/base/abort.js'
 import { SubnetError } from '../../src/base/errors.js'
 import { unlessFailure } from '../common/frames.js'
 import type { PeerComponents } from '../hello/exchange.js'
-import { call } from '../hello/exchange.js'
+import { callPatiently } from '../hello/exchange.js'
 import type { KnownPeer } from '../hello/sessions.js'
 import { HAVE, haveAnswerSchema, unpackBits } from './messages.js'
 
@@ -14,7 +14,7 @@ export async function askHave(
   digests: readonly Uint8Array[],
   options: AbortOptions = {},
 ): Promise<readonly boolean[]> {
-  return await call(components, HAVE, miner, options, async (frames) => {
+  return await callPatiently(components, HAVE, miner, options, async (frames) => {
     await frames.writeMessage({ type: 'ask', digests }, options)
     const answer = await frames.readMessage(haveAnswerSchema, 'held', options)
     const held = unpackBits(unlessFailure(answer, miner.peerId).bits, digests.length)

@@ -10,7 +10,7 @@ export const HAVE_DIGESTS_MAX = 512
 
 export const HAVE: ProtocolSpec = {
   name: 'have',
-  version: 0,
+  version: 1,
   // A full question: 34 bytes a digest.
   headerBytesMax: 18 * KIB,
   stallTimeoutMs: 10_000,

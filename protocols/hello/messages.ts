@@ -9,7 +9,7 @@ export const HELLO_TIMEOUT_MS = 10_000
 
 export const HELLO: ProtocolSpec = {
   name: 'hello',
-  version: 0,
+  version: 1,
   // An attestation of an honest node has under 400 bytes.
   headerBytesMax: 1024,
   stallTimeoutMs: HELLO_TIMEOUT_MS,

@@ -21,6 +21,7 @@ import { sameKey } from '../common/signed.js'
 import { isTellable } from '../common/status.js'
 import type { Authority } from './attestation.js'
 import { checkAttestation } from './attestation.js'
+import { Conduct, FAULTS } from './conduct.js'
 import type { Attestation, Role } from './messages.js'
 import { HELLO, HELLO_TIMEOUT_MS, helloAnswerSchema, helloSchema, SESSIONS_MAX } from './messages.js'
 
@@ -77,6 +78,7 @@ export class Sessions {
   readonly #sessions = new Map<string, Session>()
   readonly #dialing = new Map<string, Promise<Session>>()
   readonly #waiters = new Map<string, Set<Waiter>>()
+  readonly #conduct: Conduct
   readonly #hellos: (protocol: string, peerId: string) => SubnetError | undefined
 
   constructor(components: SessionsComponents, init: SessionsInit) {
@@ -85,9 +87,10 @@ export class Sessions {
     this.#sessionsMax = init.sessionsMax ?? SESSIONS_MAX
     this.#protocol = protocolId(HELLO, init.domain.netuid)
     this.#hellos = this.#openings(HELLO.opens)
+    this.#conduct = new Conduct(components.clock, LIMITED_MAX)
     components.net.handle(
       { id: this.#protocol, inboundStreamsMax: HELLO.streamsMax, outboundStreamsMax: HELLO.streamsMax },
-      (duplex) => this.#serveHello(duplex),
+      (duplex, refusal) => this.#serveHello(duplex, refusal),
     )
     components.net.onDisconnect((peerId) => this.#forget(peerId))
   }
@@ -132,7 +135,11 @@ export class Sessions {
   /** Serves a protocol to greeted peers of these roles only. */
   handle(limits: SessionLimits, roles: readonly Role[], handler: SessionHandler): void {
     const openings = this.#openings(limits.opens)
-    this.#components.net.handle(limits, async (duplex) => {
+    this.#components.net.handle(limits, async (duplex, refusal) => {
+      if (refusal !== undefined) {
+        await this.#frames(duplex).fail(refusal)
+        return
+      }
       const session = await this.#require(duplex)
       if (session === undefined) return
       if (!roles.includes(session.role) || !this.#mayAct(session)) {
@@ -141,13 +148,25 @@ export class Sessions {
         )
         return
       }
-      const busy = openings(limits.id, session.peerId, session.key)
+      const names = [session.peerId, bytesToText(session.key, 'hex')]
+      const busy = this.#paused(limits.id, names) ?? openings(limits.id, session.peerId, session.key)
       if (busy !== undefined) {
         await this.#frames(duplex).fail(busy)
         return
       }
-      await handler(duplex, session).catch((error: unknown) => this.#report(limits.id, session.peerId, error))
+      await handler(duplex, session).catch((error: unknown) => {
+        this.#conduct.note(names, error)
+        this.#report(limits.id, session.peerId, error)
+      })
     })
+  }
+
+  /** Why a peer that made too many faults is not heard now, if it did. */
+  #paused(protocol: string, names: readonly string[]): SubnetError | undefined {
+    const retryAfterMs = this.#conduct.pauseMs(names)
+    if (retryAfterMs === 0) return undefined
+    const text = `${protocol}: too many faults; the limit is ${describeRate(FAULTS)}`
+    return new SubnetError('BUSY', text, { data: { retryAfterMs } })
   }
 
   /** Counts streams by peer and by key; what comes back names the limit that is passed, for the peer to read. */
@@ -187,11 +206,11 @@ export class Sessions {
     }
   }
 
-  async #serveHello(duplex: Duplex): Promise<void> {
+  async #serveHello(duplex: Duplex, refusal: SubnetError | undefined): Promise<void> {
     const { remotePeer } = duplex
     const frames = this.#frames(duplex)
     await serveFrames(frames, async () => {
-      const busy = this.#hellos(this.#protocol, remotePeer)
+      const busy = refusal ?? this.#hellos(this.#protocol, remotePeer)
       if (busy !== undefined) throw busy
       using scope = deadline(this.#components.clock, HELLO_TIMEOUT_MS, `hello of ${remotePeer}`)
       const question = await frames.readMessage(helloSchema, 'hello', scope)

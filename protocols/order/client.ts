@@ -9,7 +9,7 @@ import type { Envelope, WireDomain } from '../common/signed.js'
 import { signEnvelope } from '../common/signed.js'
 import type { Authority } from '../hello/attestation.js'
 import type { PeerComponents } from '../hello/exchange.js'
-import { call } from '../hello/exchange.js'
+import { callPatiently } from '../hello/exchange.js'
 import type { KnownPeer } from '../hello/sessions.js'
 import type { SignedLease } from '../lease/lease.js'
 import { checkLeaseCounted } from '../lease/lease.js'
@@ -55,7 +55,7 @@ export class OrderClient {
 
   /** Rejects with `TOO_FEW_PEERS` when the profile does not fit the network, `NO_SPACE` when the bytes do not. */
   async place(validator: KnownPeer, body: PlaceBody, options: AbortOptions = {}): Promise<Placed> {
-    return await call(this.#components, ORDER, validator, options, async (frames) => {
+    return await callPatiently(this.#components, ORDER, validator, options, async (frames) => {
       await frames.writeMessage(
         { type: 'place', request: this.#sign('order.place', validator, body) },
         options,
@@ -80,7 +80,7 @@ export class OrderClient {
       nodes: parts.nodes.map((node) => node.length),
       leases: parts.leases.length,
     }
-    return await call(this.#components, ORDER, validator, options, async (frames) => {
+    return await callPatiently(this.#components, ORDER, validator, options, async (frames) => {
       await frames.writeMessage(
         { type: 'commit', request: this.#sign('order.commit', validator, whole) },
         options,
@@ -104,7 +104,7 @@ export class OrderClient {
 
   /** Rejects with `NOT_FOUND` when this validator does not know the object. */
   async locate(validator: KnownPeer, body: LocateBody, options: AbortOptions = {}): Promise<Located> {
-    return await call(this.#components, ORDER, validator, options, async (frames) => {
+    return await callPatiently(this.#components, ORDER, validator, options, async (frames) => {
       await frames.writeMessage(
         { type: 'locate', request: this.#sign('order.locate', validator, body) },
         options,
@@ -121,7 +121,7 @@ export class OrderClient {
     body: RenewBody,
     options: AbortOptions = {},
   ): Promise<Renewed> {
-    return await call(this.#components, ORDER, validator, options, async (frames) => {
+    return await callPatiently(this.#components, ORDER, validator, options, async (frames) => {
       const request = this.#sign('order.renew', validator, body, owner)
       await frames.writeMessage({ type: 'renew', request }, options)
       const answer = await frames.readMessage(renewAnswerSchema, 'renewed', options)
@@ -136,7 +136,7 @@ export class OrderClient {
     body: ReleaseBody,
     options: AbortOptions = {},
   ): Promise<Released> {
-    return await call(this.#components, ORDER, validator, options, async (frames) => {
+    return await callPatiently(this.#components, ORDER, validator, options, async (frames) => {
       const request = this.#sign('order.release', validator, body, owner)
       await frames.writeMessage({ type: 'release', request }, options)
       const answer = await frames.readMessage(releaseAnswerSchema, 'released', options)

@@ -24,7 +24,7 @@ import { orderSchema } from './order.js'
 
 export const ORDER: ProtocolSpec = {
   name: 'order',
-  version: 0,
+  version: 1,
   // Largest message: a lease inside a commit.
   headerBytesMax: LEASE_BYTES_MAX + 1024,
   // A commit of a large object is verified before it is answered.

@@ -15,7 +15,7 @@ export const orderVerbSchema = z.enum(['put', 'get'])
 export type OrderVerb = z.infer<typeof orderVerbSchema>
 
 /** Largest use one order may grant: 1 PiB, so that sums stay exact. */
-const ORDER_BYTES_MAX = 2 ** 50
+export const ORDER_BYTES_MAX = 2 ** 50
 /** Largest message that presents an order, bytes; an order has about 330. Nothing larger is read before it is checked. */
 export const OPEN_BYTES_MAX = 1024
 

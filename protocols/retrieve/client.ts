@@ -2,6 +2,7 @@
 import { equals } from 'uint8arrays'
 import type { AbortOptions } from '../../src/base/abort.js'
 import { raceAbort } from '../../src/base/abort.js'
+import type { Clock, Timer } from '../../src/base/clock.js'
 import { SubnetError, toSubnetError } from '../../src/base/errors.js'
 import { Semaphore } from '../../src/base/semaphore.js'
 import { sha256 } from '../../src/crypto/hash.js'
@@ -14,7 +15,6 @@ import { fromFailure } from '../common/status.js'
 import type { PeerComponents } from '../hello/exchange.js'
 import { openFrames } from '../hello/exchange.js'
 import type { KnownPeer } from '../hello/sessions.js'
-import type { Order } from '../order/order.js'
 import type { RetrieveAnswer } from './messages.js'
 import {
   RETRIEVE,
@@ -24,6 +24,8 @@ import {
   retrieveAnswerSchema,
   retrieveOpenedSchema,
 } from './messages.js'
+import type { OrderTally } from './receipt.js'
+import { RECEIPT_STEP_BYTES } from './receipt.js'
 
 export interface LeafRange {
   readonly firstLeaf: number
@@ -43,30 +45,41 @@ interface Pending {
 export class RetrieveStream {
   readonly peer: KnownPeer
   readonly #frames: FrameStream
+  readonly #tally: OrderTally | undefined
+  readonly #clock: Clock
   readonly #writer = new Semaphore({ permitsMax: 1, waitersMax: 1_024 })
   readonly #slots = new Semaphore({ permitsMax: RETRIEVE_QUEUE_MAX, waitersMax: 65_536 })
   readonly #pending = new Map<number, Pending>()
   #next = 0
   #consumedBytes = 0
+  /** A body is being read: while its bytes come, none is missing. */
+  #receiving = false
+  #silence: Timer | undefined
   #failure: SubnetError | undefined
 
-  private constructor(peer: KnownPeer, frames: FrameStream) {
+  private constructor(peer: KnownPeer, frames: FrameStream, tally: OrderTally | undefined, clock: Clock) {
     this.peer = peer
     this.#frames = frames
+    this.#tally = tally
+    this.#clock = clock
   }
 
-  /** Opens the stream, presents the order, if there is one, and gives the first credit. */
+  /** Opens the stream, presents the order of `tally`, if there is one, and gives the first credit. */
   static async open(
     components: PeerComponents,
     peer: KnownPeer,
-    order: Order | undefined,
+    tally: OrderTally | undefined,
     options: AbortOptions = {},
   ): Promise<RetrieveStream> {
     const frames = await openFrames(components, RETRIEVE, peer, options)
     try {
-      await frames.writeMessage({ type: 'open', ...(order === undefined ? {} : { order }) }, options)
+      // Of everything got so far: the miner may have been restarted and have forgotten the last of it.
+      const receipt = tally?.sign(1) ?? tally?.newest
+      const right =
+        tally === undefined ? {} : { order: tally.order, ...(receipt === undefined ? {} : { receipt }) }
+      await frames.writeMessage({ type: 'open', ...right }, options)
       unlessFailure(await frames.readMessage(retrieveOpenedSchema, 'opened', options), peer.peerId)
-      const stream = new RetrieveStream(peer, frames)
+      const stream = new RetrieveStream(peer, frames, tally, components.clock)
       await frames.writeMessage({ type: 'credit', bytes: RETRIEVE_CREDIT_BYTES }, options)
       void stream.#readAnswers()
       return stream
@@ -74,6 +87,11 @@ export class RetrieveStream {
       frames.abort(error)
       throw error
     }
+  }
+
+  /** Nothing more can be asked of it. */
+  get ended(): boolean {
+    return this.#failure !== undefined
   }
 
   /** Requests sent and not answered yet: how busy this holder is with us. */
@@ -118,8 +136,9 @@ export class RetrieveStream {
     )
   }
 
-  /** Says that nothing more will be asked. */
+  /** Confirms what came and says that nothing more will be asked. */
   async close(options: AbortOptions = {}): Promise<void> {
+    await this.#writer.run(() => this.#giveCredit(1))
     await this.#frames.end(options)
   }
 
@@ -144,6 +163,7 @@ export class RetrieveStream {
         options.signal?.throwIfAborted()
         if (this.#failure !== undefined) throw this.#failure
         this.#pending.set(number, { expect, accept, reject })
+        if (this.#silence === undefined) this.#listen()
         await this.#write({ type: 'get', number, digest, firstLeaf, leaves })
       })
       writing.catch(reject)
@@ -163,11 +183,13 @@ export class RetrieveStream {
     try {
       for (;;) {
         const answer = await this.#frames.readOptional(retrieveAnswerSchema, 'retrieve answer', {
-          waitMs: RETRIEVE_IDLE_TIMEOUT_MS,
+          // Silence is measured by #listen: there is none while nothing is asked.
+          waitMs: Number.POSITIVE_INFINITY,
         })
         if (answer === undefined)
           throw new SubnetError('DISCONNECTED', `${this.peer.peerId} ended the stream`)
         await this.#receive(unlessFailure(answer, this.peer.peerId))
+        this.#listen()
       }
     } catch (error) {
       this.#end(toSubnetError(error, 'DISCONNECTED'))
@@ -190,17 +212,39 @@ export class RetrieveStream {
         `${this.peer.peerId} sends ${answer.lengthBytes} bytes for ${lengthBytes}`,
       )
     }
+    this.#receiving = true
+    this.#listen()
     const bytes = await this.#frames.readBytes(lengthBytes)
+    this.#receiving = false
     pending.accept(bytes, answer.proof)
     this.#pending.delete(answer.number)
     this.#consumedBytes += lengthBytes
-    const creditBytes = this.#consumedBytes + RETRIEVE_CREDIT_BYTES
-    await this.#writer.run(() => this.#write({ type: 'credit', bytes: creditBytes }))
+    this.#tally?.add(lengthBytes)
+    await this.#writer.run(() => this.#giveCredit(RECEIPT_STEP_BYTES))
+  }
+
+  /** To be called by the one who holds the writer: receipts leave in the order in which they are signed. */
+  async #giveCredit(receiptStepBytes: number): Promise<void> {
+    const receipt = this.#tally?.sign(receiptStepBytes)
+    const bytes = this.#consumedBytes + RETRIEVE_CREDIT_BYTES
+    await this.#write({ type: 'credit', bytes, ...(receipt === undefined ? {} : { receipt }) })
+  }
+
+  /** Measures the miner's silence anew: only while it owes an answer and none is coming in. */
+  #listen(): void {
+    this.#silence?.cancel()
+    this.#silence = undefined
+    if (this.#failure !== undefined || this.#pending.size === 0 || this.#receiving) return
+    this.#silence = this.#clock.after(RETRIEVE_IDLE_TIMEOUT_MS, () => {
+      const text = `${this.peer.peerId} has not answered for ${RETRIEVE_IDLE_TIMEOUT_MS} ms`
+      this.#end(new SubnetError('TIMEOUT', text))
+    })
   }
 
   /** The stream is over for everybody who waits on it. */
   #end(reason: SubnetError): void {
     this.#failure ??= reason
+    this.#silence?.cancel()
     for (const pending of this.#pending.values()) pending.reject(this.#failure)
     this.#pending.clear()
     this.#frames.abort(this.#failure)

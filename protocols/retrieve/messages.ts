@@ -6,10 +6,11 @@ import type { ProtocolSpec } from '../common/protocol.js'
 import { digestField, integer, list } from '../common/schema.js'
 import { failureSchema } from '../common/status.js'
 import { orderSchema } from '../order/order.js'
+import { receiptSchema } from './receipt.js'
 
 export const RETRIEVE: ProtocolSpec = {
   name: 'retrieve',
-  version: 0,
+  version: 1,
   headerBytesMax: 8 * 1024,
   stallTimeoutMs: 30_000,
   streamsMax: 4,
@@ -20,8 +21,12 @@ export const RETRIEVE: ProtocolSpec = {
 export const RETRIEVE_QUEUE_MAX = 64
 /** Bytes a client lets come ahead of what it has consumed. */
 export const RETRIEVE_CREDIT_BYTES = 4 * CHUNK_SIZE
-/** Time a client may leave an open stream idle. */
+/** Time that either side may be silent while the other waits for it. */
 export const RETRIEVE_IDLE_TIMEOUT_MS = 120_000
+/** Time a client has for the receipt without which the miner sends nothing more. */
+export const RECEIPT_TIMEOUT_MS = 30_000
+/** Receipts a client may give for each MiB it is sent, beside one: each costs the miner a signature check. */
+export const RECEIPTS_PER_MIB_MAX = 4
 
 const requestNumber = integer(0, 0xffffffff)
 /** Leaves of a chunk. */
@@ -31,6 +36,8 @@ export const retrieveOpenSchema = z.strictObject({
   type: z.literal('open'),
   /** Without one the miner gives what its allowance for strangers permits. */
   order: orderSchema.optional(),
+  /** Of all that was got under this order before, if anything: the miner may have been restarted since. */
+  receipt: receiptSchema.optional(),
 })
 
 export const retrieveOpenedSchema = z.discriminatedUnion('type', [
@@ -48,7 +55,12 @@ export const retrieveRequestSchema = z.discriminatedUnion('type', [
     leaves: leafField,
   }),
   /** Bodies may flow up to this many bytes, counted from the start of the stream. */
-  z.strictObject({ type: z.literal('credit'), bytes: integer(0, Number.MAX_SAFE_INTEGER) }),
+  z.strictObject({
+    type: z.literal('credit'),
+    bytes: integer(0, Number.MAX_SAFE_INTEGER),
+    /** Higher than any before on this stream. */
+    receipt: receiptSchema.optional(),
+  }),
 ])
 
 export const retrieveAnswerSchema = z.discriminatedUnion('type', [

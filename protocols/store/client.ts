@@ -10,7 +10,7 @@ import type { Clock, Timer } from '../../src/base/clock.js'
 import { SubnetError, toSubnetError } from '../../src/base/errors.js'
 import { Semaphore } from '../../src/base/semaphore.js'
 import type { FrameStream } from '../common/frames.js'
-import { unlessFailure } from '../common/frames.js'
+import { slowestMs, unlessFailure } from '../common/frames.js'
 import { encodeMessage } from '../common/schema.js'
 import type { WireDomain } from '../common/signed.js'
 import { fromFailure } from '../common/status.js'
@@ -51,7 +51,7 @@ export class StoreStream {
   readonly #credit: Semaphore
   /** One frame with its body at a time. */
   readonly #writer = new Semaphore({ permitsMax: 1, waitersMax: 1_024 })
-  readonly #chunks = new Map<number, Pending<boolean>>()
+  readonly #chunks = new Map<number, Pending<boolean> & { readonly sizeBytes: number }>()
   /** In the order in which they were asked for, which is that of the answers. */
   readonly #leases: Pending<SignedLease>[] = []
   /** The same of what is asked for with `have`. */
@@ -166,7 +166,7 @@ export class StoreStream {
     const number = this.#next
     this.#next += 1
     return await this.#ask<boolean>(
-      (pending) => this.#chunks.set(number, pending),
+      (pending) => this.#chunks.set(number, { ...pending, sizeBytes: bytes.length }),
       async () => {
         await this.#frames.writeMessage({ type: 'chunk', number, digest, auditRoot, sizeBytes: bytes.length })
         await this.#frames.writeBody(bytes)
@@ -244,8 +244,11 @@ export class StoreStream {
     this.#silence?.cancel()
     this.#silence = undefined
     if (this.#failure !== undefined || this.waiting === 0 || this.#writing > 0) return
-    this.#silence = this.#clock.after(STORE_IDLE_TIMEOUT_MS, () => {
-      const text = `${this.peer.peerId} has not answered for ${STORE_IDLE_TIMEOUT_MS} ms`
+    const [next] = this.#chunks.values()
+    // What is written lies in buffers on the way for as long as a slow line takes: the next answer comes after a chunk.
+    const timeoutMs = STORE_IDLE_TIMEOUT_MS + slowestMs(next?.sizeBytes ?? 0)
+    this.#silence = this.#clock.after(timeoutMs, () => {
+      const text = `${this.peer.peerId} has not answered for ${timeoutMs} ms`
       this.#end(new SubnetError('TIMEOUT', text))
     })
   }

@@ -9,7 +9,7 @@ import { orderSchema } from '../order/order.js'
 
 export const STORE: ProtocolSpec = {
   name: 'store',
-  version: 0,
+  version: 1,
   // Largest message: the signed lease.
   headerBytesMax: LEASE_BYTES_MAX + 1024,
   stallTimeoutMs: 30_000,

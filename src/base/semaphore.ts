@@ -24,6 +24,11 @@ export class Semaphore {
     this.#free = init.permitsMax
   }
 
+  /** Permits nobody holds; callers may wait for more than that. */
+  get free(): number {
+    return this.#free
+  }
+
   /** Waits for `permits` and returns the function that gives them back; that function works once. */
   async acquire(permits = 1, options: AbortOptions = {}): Promise<() => void> {
     options.signal?.throwIfAborted()

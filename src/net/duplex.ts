@@ -30,6 +30,12 @@ export interface Duplex {
    */
   write(bytes: Uint8Array, options?: WriteOptions): Promise<void>
 
+  /**
+   * Resolves when nothing of what was written waits here any more. A write that resolved may have left its end in memory;
+   * this says when that is free. One such wait at a time, beside a write or not; rejects as `write` does.
+   */
+  drained(options?: AbortOptions): Promise<void>
+
   /** Says that nothing more will be written; what was written is delivered first. Reading goes on. */
   closeWrite(options?: AbortOptions): Promise<void>
 

@@ -42,7 +42,7 @@ export interface NetInit {
   readonly privateAddresses: boolean
   /** Connections in all; further inbound ones are refused. */
   readonly connectionsMax?: number
-  /** Inbound connections a second from one IP address. */
+  /** Inbound connections a second from one IP address; more are told so, many more are cut off. */
   readonly inboundPerSecondMax?: number
   /** Takes part in the DHT: as a server when listening, else as a client. */
   readonly dht: boolean
@@ -96,7 +96,8 @@ export function libp2pOptions(init: NetInit, logger: Logger): Libp2pOptions<NetS
     connectionGater: init.privateAddresses ? {} : publicOnly(self),
     connectionManager: {
       maxConnections: connectionsMax,
-      inboundConnectionThreshold: init.inboundPerSecondMax ?? NET_DEFAULTS.inboundPerSecondMax,
+      inboundConnectionThreshold:
+        NET_LIMITS.toldFactor * (init.inboundPerSecondMax ?? NET_DEFAULTS.inboundPerSecondMax),
       maxIncomingPendingConnections: NET_LIMITS.inboundPendingMax,
       inboundUpgradeTimeout: NET_LIMITS.inboundUpgradeMs,
       maxParallelDials: NET_LIMITS.dialsParallelMax,

@@ -32,6 +32,7 @@ export class Libp2pDuplex implements Duplex {
   readonly #stream: HoldableStream
   readonly #readable = new Gate()
   readonly #writable = new Gate()
+  readonly #drained = new Gate()
   readonly #onEnd: (duplex: Libp2pDuplex) => void
   readonly #unread = new Unread()
   /** The peer said that it writes nothing more (yamux FIN), so all it wrote is unread or read. */
@@ -104,6 +105,13 @@ export class Libp2pDuplex implements Duplex {
     }
   }
 
+  async drained(options: AbortOptions = {}): Promise<void> {
+    options.signal?.throwIfAborted()
+    while (this.#failure === undefined && this.#stream.writeBufferLength > 0)
+      await this.#drained.wait(options)
+    if (this.#failure !== undefined) throw this.#failure
+  }
+
   async closeWrite(options: AbortOptions = {}): Promise<void> {
     options.signal?.throwIfAborted()
     if (this.#failure !== undefined) throw this.#failure
@@ -150,6 +158,7 @@ export class Libp2pDuplex implements Duplex {
   readonly #onDrain = (): void => {
     // libp2p sends what it has queued in a microtask of this event, before the woken writer looks again.
     this.#writable.open()
+    this.#drained.open()
   }
 
   readonly #onPeerClosed = (): void => {
@@ -201,6 +210,7 @@ export class Libp2pDuplex implements Duplex {
     if (!this.#inputComplete) this.#unread.clear()
     this.#readable.open()
     this.#writable.open()
+    this.#drained.open()
   }
 }
 

@@ -12,6 +12,10 @@ export const NET_LIMITS = {
   /** Sockets the kernel may hold for us beyond that. */
   listenBacklog: 256,
   inboundUpgradeMs: 10_000,
+  /** Addresses whose connections are counted. */
+  arrivalsMax: 4_096,
+  /** Times the rate up to which one address is told that it is too fast; beyond, it is cut off without a word. */
+  toldFactor: 4,
   /** Dials at once; a dial costs 12 ms of CPU, the DHT starts many. */
   dialsParallelMax: 16,
   dialQueueMax: 512,

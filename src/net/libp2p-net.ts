@@ -11,9 +11,11 @@ import { type AbortOptions, deadline, raceAbort } from '../base/abort.js'
 import type { Clock } from '../base/clock.js'
 import { invariant, SubnetError } from '../base/errors.js'
 import type { Logger } from '../base/log.js'
+import { describeRate, RateLimit } from '../base/rate-limit.js'
 import type { Duplex } from './duplex.js'
 import {
   libp2pOptions,
+  NET_DEFAULTS,
   type NetInit,
   type NetServices,
   privateKeyOf,
@@ -58,6 +60,9 @@ export class Libp2pNet implements Net {
   readonly #connected = new Set<string>()
   readonly #duplexes = new Set<Duplex>()
   readonly #handlers = new Set<Promise<void>>()
+  readonly #arrivals: (address: Multiaddr) => SubnetError | undefined
+  /** Connections that came too fast, and what their peers are told. */
+  readonly #refused = new WeakMap<Connection, SubnetError>()
   #node: Libp2p<NetServices> | undefined
   #stopping: Promise<void> | undefined
 
@@ -66,6 +71,7 @@ export class Libp2pNet implements Net {
     this.#init = init
     this.#clock = components.clock
     this.#logger = components.logger
+    this.#arrivals = arrivals(this.#clock, init.inboundPerSecondMax ?? NET_DEFAULTS.inboundPerSecondMax)
     this.peerId = peerIdFromPrivateKey(privateKeyOf(init.privateKeySeed)).toString()
   }
 
@@ -88,6 +94,7 @@ export class Libp2pNet implements Net {
     invariant(this.#node === undefined, 'started twice')
     const node = await createLibp2p(libp2pOptions(this.#init, this.#logger))
     this.#node = node
+    node.addEventListener('connection:open', ({ detail }) => this.#onConnection(detail))
     node.addEventListener('peer:connect', ({ detail }) => this.#connected.add(detail.toString()))
     node.addEventListener('peer:disconnect', ({ detail }) => this.#onDisconnected(detail.toString()))
     for (const { limits, handler } of this.#protocols.values())
@@ -196,7 +203,7 @@ export class Libp2pNet implements Net {
       duplex.abort(new SubnetError('STOPPED', 'this node is stopping'))
       return
     }
-    const run = this.#serve(duplex, handler).finally(() => this.#handlers.delete(run))
+    const run = this.#serve(duplex, connection, handler).finally(() => this.#handlers.delete(run))
     this.#handlers.add(run)
   }
 
@@ -210,13 +217,16 @@ export class Libp2pNet implements Net {
   }
 
   /** Never rejects: what goes wrong on one stream ends that stream. */
-  async #serve(duplex: Duplex, handler: StreamHandler): Promise<void> {
+  async #serve(duplex: Duplex, connection: Connection, handler: StreamHandler): Promise<void> {
+    const refusal = this.#refused.get(connection)
     try {
-      await handler(duplex)
+      await handler(duplex, refusal)
       await this.#finish(duplex)
     } catch (error) {
       this.#logger.debug({ peer: duplex.remotePeer, error: String(error) }, 'stream failed')
       duplex.abort(error instanceof Error ? error : new Error(String(error)))
+    } finally {
+      if (refusal !== undefined) await this.#close(connection)
     }
   }
 
@@ -261,6 +271,12 @@ export class Libp2pNet implements Net {
         data: { peerId: peer.peerId, addresses: peer.addresses },
       })
     }
+  }
+
+  #onConnection(connection: Connection): void {
+    if (connection.direction !== 'inbound') return
+    const refusal = this.#arrivals(connection.remoteAddr)
+    if (refusal !== undefined) this.#refused.set(connection, refusal)
   }
 
   #onDisconnected(peerId: string): void {
@@ -317,6 +333,19 @@ export class Libp2pNet implements Net {
     const { dht } = this.#running().services
     if (dht === undefined) throw new SubnetError('CONFIG', 'this node runs without the DHT')
     return dht
+  }
+}
+
+/** Counts connections by the IP address they come from; what comes back is for the peer to read. */
+function arrivals(clock: Clock, perSecond: number): (address: Multiaddr) => SubnetError | undefined {
+  const rate = { perSecond, burst: perSecond }
+  const limit = new RateLimit(clock, { ...rate, keysMax: NET_LIMITS.arrivalsMax })
+  return (address) => {
+    const host = address.getComponents().find(({ name }) => name === 'ip4' || name === 'ip6')?.value
+    const retryAfterMs = limit.take(host ?? address.toString())
+    if (retryAfterMs === 0) return undefined
+    const text = `too many connections from this address; the limit is ${describeRate(rate)}`
+    return new SubnetError('BUSY', text, { data: { retryAfterMs } })
   }
 }
 

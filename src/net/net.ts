@@ -3,6 +3,7 @@
  * (`libp2p-net.ts`) and the simulator implement it, and the conformance suite runs against each.
  */
 import type { AbortOptions } from '../base/abort.js'
+import type { SubnetError } from '../base/errors.js'
 import type { Startable } from '../base/lifecycle.js'
 import type { Duplex } from './duplex.js'
 
@@ -29,8 +30,9 @@ export interface ProtocolLimits {
 /**
  * Runs one inbound stream; when it settles the stream is over. Resolved: what was written is delivered, our side is
  * closed, and what the peer still sends is dropped. Rejected: the stream is aborted. Must settle when its stream breaks.
+ * With a `refusal` the connection is one too many: the handler only tells the peer so, and then the connection is closed.
  */
-export type StreamHandler = (duplex: Duplex) => Promise<void>
+export type StreamHandler = (duplex: Duplex, refusal?: SubnetError) => Promise<void>
 
 /** What to do with a gossip message before it is passed on. */
 export type GossipVerdict = 'accept' | 'ignore' | 'reject'

@@ -20,13 +20,13 @@ import type { Holder } from './holder.js'
 import { mapInOrder } from './in-flight.js'
 import { Locator } from './locate.js'
 import { firstOf } from './race.js'
-import { RetrievePool } from './retrieve-pool.js'
+import { RetrievePool, type RetrievePoolComponents } from './retrieve-pool.js'
 import { HolderSearch, type HolderSearchComponents } from './search.js'
 
 /** Chunks and plaintext in memory at once; at least two segments always go, so that the line does not idle. */
 const IN_FLIGHT_BYTES_MAX = 32 * MIB
 
-export interface DownloadComponents extends HolderSearchComponents {
+export interface DownloadComponents extends HolderSearchComponents, RetrievePoolComponents {
   readonly orders: OrderClient
   readonly coding: SegmentCoder
 }

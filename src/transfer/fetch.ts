@@ -40,7 +40,10 @@ export async function fetchSegment(
     return { chunk, span: await fetchChunk(place, chunk, pool, signal) }
   })
   const got = await firstOf(attempts, k, { clock, pace: pool.pace }, options)
-  if (got.length < k) throw unrecoverable(place, got.length, pool)
+  if (got.length < k) {
+    const live = got.map(({ chunk }) => chunk)
+    throw unrecoverable(place, live, pool)
+  }
   const found = new Array<VerifiedSpan | undefined>(n).fill(undefined)
   for (const { chunk, span } of got) found[chunk] = span
   return found
@@ -72,11 +75,14 @@ export async function fetchSpan(
     const asked = preferred(place, pool).filter((chunk) => chunk !== span.chunk && !known.includes(chunk))
     const attempts = asked.map((chunk) => (inner: AbortSignal) => partOf(chunk, inner))
     const got = await firstOf(attempts, k - known.length, pacing, { signal })
-    if (got.length + known.length < k) throw unrecoverable(place, got.length + known.length, pool)
+    if (got.length + known.length < k) {
+      const live = [...known, ...got.map(({ chunk }) => chunk)]
+      throw unrecoverable(place, live, pool)
+    }
     return got
   }
   const [parts] = await firstOf([own, others], 1, pacing, options)
-  if (parts === undefined) throw unrecoverable(place, 0, pool)
+  if (parts === undefined) throw unrecoverable(place, [], pool)
   const found = new Array<VerifiedSpan | undefined>(n).fill(undefined)
   for (const { chunk, part } of parts) found[chunk] = part
   return found
@@ -121,13 +127,18 @@ async function fetchChunk(
   throw failure
 }
 
-function unrecoverable(place: SegmentPlace, live: number, pool: RetrievePool): SubnetError {
+/** Says how many chunks live and at whom, so that somebody can look after those that are left. */
+function unrecoverable(place: SegmentPlace, chunks: readonly number[], pool: RetrievePool): SubnetError {
   const { index, k } = place.shape
-  const failed = place.holders
-    .flat()
-    .filter((holder) => pool.failure(holder) !== undefined)
-    .map((holder) => toSs58(holder.hotkey))
-  const unreachable = [...new Set(failed)]
-  const text = `segment ${index}: ${live} chunks could be had, ${k} are needed; ${unreachable.length} holders failed`
-  return new SubnetError('UNRECOVERABLE', text, { data: { segment: index, live, needed: k, unreachable } })
+  const live = chunks.length
+  const addressesOf = (holders: readonly Holder[]) => [
+    ...new Set(holders.map((holder) => toSs58(holder.hotkey))),
+  ]
+  const isUp = (holder: Holder) => pool.failure(holder) === undefined
+  const holders = addressesOf(chunks.flatMap((chunk) => (place.holders[chunk] ?? []).filter(isUp)))
+  const unreachable = addressesOf(place.holders.flat().filter((holder) => !isUp(holder)))
+  const at = holders.length === 0 ? '' : ` (at ${holders.join(', ')})`
+  const text = `segment ${index}: ${live} chunks could be had${at}, ${k} are needed; ${unreachable.length} holders failed`
+  const data = { segment: index, live, needed: k, holders, unreachable }
+  return new SubnetError('UNRECOVERABLE', text, { data })
 }

@@ -1,37 +1,51 @@
 /**
  * The open `retrieve` streams of one download: one per miner, opened when first needed. A miner that fails is left alone
- * for a while, so that a dead one costs the download one attempt and not one per segment.
+ * for a while, so that a dead one costs the download one attempt and not one per segment. One that is only busy is
+ * asked again when it says, if that is soon; others are asked meanwhile, as `race.ts` says.
  */
+import { busyMs } from '../../protocols/common/status.js'
 import type { PeerComponents } from '../../protocols/hello/exchange.js'
 import { RetrieveStream } from '../../protocols/retrieve/client.js'
+import { OrderTally, type TallyComponents } from '../../protocols/retrieve/receipt.js'
 import { type AbortOptions, childSignal, raceAbort } from '../base/abort.js'
 import { isSubnetError, SubnetError, toSubnetError } from '../base/errors.js'
+import { type Random, randomFraction } from '../base/random.js'
 import { toSs58 } from '../crypto/keys.js'
 import type { Holder } from './holder.js'
 import { Pace } from './pace.js'
 import { candidatePeer } from './store-pool.js'
 
-/** A failed miner is tried again after this, if it is still needed. */
+/** A failed miner is tried again after this, if it is still needed; a busy one when it said. */
 const RETRY_AFTER_MS = 15_000
+/** Times a request is made again to a miner that says BUSY. */
+const BUSY_RETRIES_MAX = 6
+/** Longest pause before that; one that asks for more counts as failed until then. */
+const BUSY_PAUSE_MAX_MS = 5_000
+
+export interface RetrievePoolComponents extends PeerComponents, TallyComponents {
+  readonly random: Random
+}
 
 interface Failed {
   readonly error: Error
-  readonly atMs: number
+  readonly untilMs: number
 }
 
 export class RetrievePool {
   /** Of the requests that were answered. */
   readonly pace = new Pace()
-  readonly #components: PeerComponents
+  readonly #components: RetrievePoolComponents
   readonly #streams = new Map<string, Promise<RetrieveStream>>()
   /** Streams that opened, for counting what waits at each. */
   readonly #open = new Map<string, RetrieveStream>()
   readonly #failed = new Map<string, Failed>()
+  /** By serial: what was got under an order outlives the stream that it was got on. */
+  readonly #tallies = new Map<string, OrderTally>()
   /** A stream serves every request of the download, so none of them may end its opening: only `close` does. */
   readonly #life = childSignal()
   #failures = 0
 
-  constructor(components: PeerComponents) {
+  constructor(components: RetrievePoolComponents) {
     this.#components = components
   }
 
@@ -47,8 +61,8 @@ export class RetrievePool {
   /** Why a miner is left alone now, if it is. */
   failure(holder: Holder): Error | undefined {
     const failed = this.#failed.get(toSs58(holder.hotkey))
-    const lately = failed !== undefined && this.#components.clock.monotonicMs() - failed.atMs < RETRY_AFTER_MS
-    return lately ? failed.error : undefined
+    const isLeftAlone = failed !== undefined && this.#components.clock.monotonicMs() < failed.untilMs
+    return isLeftAlone ? failed.error : undefined
   }
 
   /** Our requests waiting at a miner: the fewer, the sooner it answers. */
@@ -56,7 +70,7 @@ export class RetrievePool {
     return this.#open.get(toSs58(holder.hotkey))?.waiting ?? 0
   }
 
-  /** Runs one request on the miner's stream. */
+  /** Runs one request on the miner's stream; again after a short pause where the miner asks for one. */
   async request<T>(
     holder: Holder,
     ask: (stream: RetrieveStream) => Promise<T>,
@@ -64,17 +78,26 @@ export class RetrievePool {
   ): Promise<T> {
     const failure = this.failure(holder)
     if (failure !== undefined) throw failure
-    const startedMs = this.#components.clock.monotonicMs()
-    try {
-      const answer = await ask(await raceAbort(this.#stream(holder), options.signal))
-      this.pace.add(this.#components.clock.monotonicMs() - startedMs)
-      return answer
-    } catch (error) {
-      options.signal?.throwIfAborted()
-      this.#failures += 1
-      // A chunk that one miner has not says nothing about the miner's other chunks.
-      if (!isSubnetError(error, 'NOT_FOUND')) this.#giveUp(holder, error)
-      throw error
+    const { clock, random } = this.#components
+    for (let attempt = 0; ; attempt += 1) {
+      const startedMs = clock.monotonicMs()
+      try {
+        const answer = await ask(await raceAbort(this.#stream(holder), options.signal))
+        this.pace.add(clock.monotonicMs() - startedMs)
+        return answer
+      } catch (error) {
+        options.signal?.throwIfAborted()
+        this.#failures += 1
+        const pauseMs = busyMs(error)
+        if (pauseMs === undefined || pauseMs > BUSY_PAUSE_MAX_MS || attempt >= BUSY_RETRIES_MAX) {
+          // A chunk that one miner has not says nothing about the miner's other chunks.
+          if (!isSubnetError(error, 'NOT_FOUND')) this.#giveUp(holder, error)
+          throw error
+        }
+        // Never sooner than asked for, and not all at the same moment.
+        const wishMs = pauseMs * (2 ** attempt + randomFraction(random))
+        await clock.sleep(Math.min(Math.max(wishMs, pauseMs), BUSY_PAUSE_MAX_MS), options)
+      }
     }
   }
 
@@ -89,25 +112,46 @@ export class RetrievePool {
     }
   }
 
-  #stream(holder: Holder): Promise<RetrieveStream> {
+  /** The miner's stream; a new one in place of one that ended idle, which says nothing about the miner. */
+  async #stream(holder: Holder): Promise<RetrieveStream> {
     const hotkey = toSs58(holder.hotkey)
-    let stream = this.#streams.get(hotkey)
-    if (stream === undefined) {
-      stream = RetrieveStream.open(this.#components, candidatePeer(holder), holder.order, this.#life)
-      this.#streams.set(hotkey, stream)
-      stream.then(
-        (opened) => this.#open.set(hotkey, opened),
-        // Whoever waits for the stream gets the reason.
-        () => undefined,
-      )
-    }
+    const opening = this.#streams.get(hotkey)
+    if (opening === undefined) return await this.#openStream(holder)
+    const stream = await opening
+    if (!stream.ended) return stream
+    if (this.#streams.get(hotkey) === opening) this.#streams.delete(hotkey)
+    return await (this.#streams.get(hotkey) ?? this.#openStream(holder))
+  }
+
+  #openStream(holder: Holder): Promise<RetrieveStream> {
+    const hotkey = toSs58(holder.hotkey)
+    const tally = this.#tally(holder)
+    const stream = RetrieveStream.open(this.#components, candidatePeer(holder), tally, this.#life)
+    this.#streams.set(hotkey, stream)
+    stream.then(
+      (opened) => this.#open.set(hotkey, opened),
+      // Whoever waits for the stream gets the reason, and the next one another stream.
+      () => this.#streams.get(hotkey) === stream && this.#streams.delete(hotkey),
+    )
     return stream
+  }
+
+  #tally({ order }: Holder): OrderTally | undefined {
+    if (order === undefined) return undefined
+    const serial = Buffer.from(order.serial).toString('hex')
+    const tally = this.#tallies.get(serial) ?? new OrderTally(order, this.#components)
+    this.#tallies.set(serial, tally)
+    return tally
   }
 
   #giveUp(holder: Holder, error: unknown): void {
     const hotkey = toSs58(holder.hotkey)
     const failure = toSubnetError(error)
-    this.#failed.set(hotkey, { error: failure, atMs: this.#components.clock.monotonicMs() })
+    const pauseMs = busyMs(error)
+    const untilMs = this.#components.clock.monotonicMs() + (pauseMs ?? RETRY_AFTER_MS)
+    this.#failed.set(hotkey, { error: failure, untilMs })
+    // What others wait for on its stream may still come.
+    if (pauseMs !== undefined) return
     this.#streams.delete(hotkey)
     this.#open.get(hotkey)?.abort(failure)
     this.#open.delete(hotkey)

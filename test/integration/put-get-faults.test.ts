@@ -50,7 +50,7 @@ describe('a subnet whose nodes come and go', function () {
       const fresh = await network.client()
       await assert.rejects(readBack(fresh, stored.capability), (error: Error & Record<string, unknown>) => {
         assert.equal(error.code, 'UNRECOVERABLE')
-        assert.match(error.message, /segment \d: [0-3] chunks could be had, \d are needed/)
+        assert.match(error.message, /segment \d: [0-3] chunks could be had( \(at [^)]+\))?, \d are needed/)
         const { segment, live, needed } = error.data as Record<string, number>
         assert.ok(segment !== undefined && live !== undefined && needed !== undefined && live < needed)
         return true

@@ -3,6 +3,7 @@
  * `test/conformance/duplex.ts`). For testing protocols without a network; it adds no delay and no loss.
  */
 import { type AbortOptions, raceAbort } from '../../src/base/abort.js'
+import type { Clock } from '../../src/base/clock.js'
 import { invariant, SubnetError } from '../../src/base/errors.js'
 import { KIB } from '../../src/base/units.js'
 import type { Duplex, WriteOptions } from '../../src/net/duplex.js'
@@ -12,6 +13,8 @@ export interface DuplexPairInit {
   readonly bufferBytes?: number
   /** Cuts what is written into reads of at most this many bytes, as a network may. Default: reads as written. */
   readonly fragmentBytes?: number
+  /** A line that delivers no faster than this, each direction, by this clock. Default: at once. */
+  readonly line?: { readonly bytesPerSecond: number; readonly clock: Clock }
   /** Peer ids of the two ends; each end's `remotePeer` is the other's. Default `peer-a`, `peer-b`. */
   readonly peers?: readonly [string, string]
 }
@@ -24,7 +27,54 @@ export function duplexPair(init: DuplexPairInit = {}): [Duplex, Duplex] {
   const b = new PairEnd(peerA, aToB, bToA)
   a.join(b)
   b.join(a)
-  return [a, b]
+  const { line } = init
+  return line === undefined ? [a, b] : [new SlowEnd(a, line), new SlowEnd(b, line)]
+}
+
+/** Reads as slowly as its line is. */
+class SlowEnd implements Duplex {
+  readonly #inner: Duplex
+  readonly #line: NonNullable<DuplexPairInit['line']>
+  /** On the line: it arrives at `dueMs`. A read that gives up leaves it there. */
+  #arriving: { readonly piece: Uint8Array; readonly dueMs: number } | undefined
+
+  constructor(inner: Duplex, line: NonNullable<DuplexPairInit['line']>) {
+    this.#inner = inner
+    this.#line = line
+  }
+
+  get remotePeer(): string {
+    return this.#inner.remotePeer
+  }
+
+  async read(options: AbortOptions = {}): Promise<Uint8Array | undefined> {
+    const { clock, bytesPerSecond } = this.#line
+    if (this.#arriving === undefined) {
+      const piece = await this.#inner.read(options)
+      if (piece === undefined) return undefined
+      this.#arriving = { piece, dueMs: clock.monotonicMs() + (piece.length * 1_000) / bytesPerSecond }
+    }
+    const { piece, dueMs } = this.#arriving
+    await clock.sleep(dueMs - clock.monotonicMs(), options)
+    this.#arriving = undefined
+    return piece
+  }
+
+  write(bytes: Uint8Array, options?: AbortOptions): Promise<void> {
+    return this.#inner.write(bytes, options)
+  }
+
+  drained(options?: AbortOptions): Promise<void> {
+    return this.#inner.drained(options)
+  }
+
+  closeWrite(options?: AbortOptions): Promise<void> {
+    return this.#inner.closeWrite(options)
+  }
+
+  abort(reason: Error): void {
+    this.#inner.abort(reason)
+  }
 }
 
 /** Bytes of one write that are queued at a time, about as many as the real adapter hands over. */
@@ -134,6 +184,15 @@ class PairEnd implements Duplex {
     } finally {
       this.#writing = false
     }
+  }
+
+  async drained(options: AbortOptions = {}): Promise<void> {
+    options.signal?.throwIfAborted()
+    // The buffer is the network's: what fits in it has left.
+    while (this.#failure === undefined && this.#outgoing.full) {
+      await raceAbort(this.#outgoing.changed(), options.signal)
+    }
+    if (this.#failure !== undefined) throw this.#failure
   }
 
   async closeWrite(options: AbortOptions = {}): Promise<void> {

@@ -56,6 +56,10 @@ export class CountedDuplex implements Duplex {
     await this.#inner.write(bytes, options)
   }
 
+  drained(options?: AbortOptions): Promise<void> {
+    return this.#inner.drained(options)
+  }
+
   closeWrite(options?: AbortOptions): Promise<void> {
     return this.#inner.closeWrite(options)
   }

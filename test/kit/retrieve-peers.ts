@@ -2,18 +2,22 @@
 import { type HaveHandler, serveHave } from '../../protocols/have/server.js'
 import type { Holder } from '../../protocols/order/messages.js'
 import { type Order, signOrder } from '../../protocols/order/order.js'
-import { type ChunkRange, type RetrieveHandler, serveRetrieve } from '../../protocols/retrieve/server.js'
+import type { ChunkRange, OrderAccount } from '../../protocols/retrieve/exchange.js'
+import { type RetrieveHandler, serveRetrieve } from '../../protocols/retrieve/server.js'
 import { SubnetError } from '../../src/base/errors.js'
+import { type Random, seededRandom } from '../../src/base/random.js'
 import { sha256 } from '../../src/crypto/hash.js'
+import { ed25519Signer, type Signer } from '../../src/crypto/keys.js'
 import { LEAF_BYTES, LeafHasher, proveRange } from '../../src/crypto/merkle.js'
 import { testHotkey } from './chain-keys.js'
 import { FakeClock } from './fake-clock.js'
+import { freeAccount } from './order-accounts.js'
 import { PeerMesh } from './peer-mesh.js'
 import { deferred } from './probe-actor.js'
 import { testId } from './test-chunk.js'
 import { TEST_DOMAIN } from './test-subnet.js'
 
-const READER_KEY = testId(32, 78)
+const READER_SEED = testId(32, 78)
 const hex = (digest: Uint8Array) => Buffer.from(digest).toString('hex')
 
 /** Gives whole chunks. */
@@ -46,6 +50,10 @@ export class ScriptedHolder implements RetrieveHandler, HaveHandler {
   release(): void {
     this.#hold?.resolve()
     this.#hold = undefined
+  }
+
+  async account(): Promise<OrderAccount> {
+    return freeAccount()
   }
 
   async read(_order: Order, digest: Uint8Array, firstLeaf: number, leaves: number): Promise<ChunkRange> {
@@ -96,9 +104,15 @@ export class RetrievePeers {
   readonly miners: readonly ScriptedHolder[]
   readonly holders: readonly Holder[]
   /** The reader's. */
-  readonly components: { readonly sessions: ReturnType<PeerMesh['join']>; readonly clock: FakeClock }
+  readonly components: {
+    readonly sessions: ReturnType<PeerMesh['join']>
+    readonly clock: FakeClock
+    readonly signer: Signer
+    readonly domain: typeof TEST_DOMAIN
+    readonly random: Random
+  }
 
-  constructor(miners: number, readerKey = READER_KEY) {
+  constructor(miners: number, signer = ed25519Signer(READER_SEED)) {
     const { clock, mesh } = this
     const authority = { block: 1, isRegistered: () => true, isValidator: () => true }
     this.miners = Array.from({ length: miners }, (_, number) => {
@@ -109,8 +123,14 @@ export class RetrievePeers {
       serveHave({ sessions, clock, handler })
       return handler
     })
-    this.holders = this.miners.map((_, number) => holderAt(number, readerKey))
-    this.components = { sessions: mesh.join({ peerId: 'reader', role: 'client', key: readerKey }), clock }
+    this.holders = this.miners.map((_, number) => holderAt(number, signer.publicKey))
+    this.components = {
+      sessions: mesh.join({ peerId: 'reader', role: 'client', key: signer.publicKey }),
+      clock,
+      signer,
+      domain: TEST_DOMAIN,
+      random: seededRandom('reader'),
+    }
   }
 
   holder(number: number): Holder {

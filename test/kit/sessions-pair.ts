@@ -145,11 +145,12 @@ export class TestPeer {
 
 export class TestPeers {
   readonly network: MemoryNetwork
-  readonly clock = new FakeClock()
+  readonly clock: FakeClock
   readonly authority = new TestAuthority()
 
-  constructor(streams: DuplexPairInit = {}) {
+  constructor(streams: DuplexPairInit = {}, clock = new FakeClock()) {
     this.network = new MemoryNetwork(streams)
+    this.clock = clock
   }
 
   peer(init: TestPeerInit): TestPeer {

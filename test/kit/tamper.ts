@@ -132,6 +132,7 @@ function withWrite(duplex: Duplex, write: Duplex['write']): Duplex {
     remotePeer: duplex.remotePeer,
     read: (options) => duplex.read(options),
     write,
+    drained: (options) => duplex.drained(options),
     closeWrite: (options) => duplex.closeWrite(options),
     abort: (reason) => duplex.abort(reason),
   }

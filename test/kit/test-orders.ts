@@ -1,6 +1,7 @@
 /** Orders, leases and chunks as the wire carries them, for tests of the protocols. Wait for `cryptoReady` first. */
 import { type LeaseEntry, type SignedLease, signLease } from '../../protocols/lease/lease.js'
 import { type Order, type OrderVerb, signOrder } from '../../protocols/order/order.js'
+import { OrderTally } from '../../protocols/retrieve/receipt.js'
 import type { OutgoingChunk } from '../../protocols/store/client.js'
 import { seededRandom } from '../../src/base/random.js'
 import type { Signer } from '../../src/crypto/keys.js'
@@ -33,6 +34,11 @@ export function testOrder(
     leaseEndBlock: verb === 'put' ? expiresBlock + 1_000 : expiresBlock,
     ...fields,
   })
+}
+
+/** An order to get, ready to be used by the near peer. */
+export function testTally(pair: SessionsPair, order = testOrder(pair, 'get')): OrderTally {
+  return new OrderTally(order, { signer: pair.near.signer, domain: TEST_DOMAIN })
 }
 
 /** The same number gives the same bytes. */

@@ -10,6 +10,7 @@ import { signAnswer } from '../../protocols/challenge/proof.js'
 import { encodeMessage } from '../../protocols/common/schema.js'
 import { envelopeSchema, signEnvelope } from '../../protocols/common/signed.js'
 import { failureSchema, WIRE_STATUS } from '../../protocols/common/status.js'
+import { haveAnswerSchema, haveAskSchema } from '../../protocols/have/messages.js'
 import { makeAttestation } from '../../protocols/hello/attestation.js'
 import { helloAnswerSchema, helloSchema } from '../../protocols/hello/messages.js'
 import {
@@ -19,7 +20,12 @@ import {
   signedLeaseSchema,
   signLease,
 } from '../../protocols/lease/lease.js'
-import { confirmAnswerSchema, confirmSchema } from '../../protocols/lease/messages.js'
+import {
+  confirmAnswerSchema,
+  renewAnswerSchema as leaseRenewAnswerSchema,
+  leaseRequestSchema,
+  releaseAnswerSchema as releaseLeaseAnswerSchema,
+} from '../../protocols/lease/messages.js'
 import {
   commitAnswerSchema,
   commitBodySchema,
@@ -27,6 +33,10 @@ import {
   locateBodySchema,
   placeAnswerSchema,
   placeBodySchema,
+  releaseAnswerSchema,
+  releaseBodySchema,
+  renewAnswerSchema,
+  renewBodySchema,
   requestSchema,
 } from '../../protocols/order/messages.js'
 import { signOrder } from '../../protocols/order/order.js'
@@ -36,6 +46,7 @@ import {
   retrieveOpenSchema,
   retrieveRequestSchema,
 } from '../../protocols/retrieve/messages.js'
+import { signReceipt } from '../../protocols/retrieve/receipt.js'
 import {
   storeAnswerSchema,
   storeOpenedSchema,
@@ -162,6 +173,9 @@ export function wireVectors(
   const { sizeBytes: _, ...placeUnknown } = place
   const commit = { object, profile: 'standard', maskRoot: named('mask'), nodes: [12_345, 262_144], leases: 1 }
   const locate = { object, firstSegment: 0, segments: 512 }
+  const renew = { object, leaseBlocks: 216_000 }
+  const release = { object }
+  const receipt = signReceipt(noting('receipt', client), VECTOR_DOMAIN, get, 3_145_728)
   const holder = { hotkey: miner.publicKey, peerId, address }
   const challenge = {
     type: 'challenge' as const,
@@ -188,7 +202,12 @@ export function wireVectors(
     placeAnswerSchema,
     commitAnswerSchema,
     locateAnswerSchema,
+    renewAnswerSchema,
+    releaseAnswerSchema,
     confirmAnswerSchema,
+    leaseRenewAnswerSchema,
+    releaseLeaseAnswerSchema,
+    haveAnswerSchema,
     storeOpenedSchema,
     storeAnswerSchema,
     retrieveOpenedSchema,
@@ -231,10 +250,14 @@ export function wireVectors(
     message('order: body of place for a size nobody knows', placeUnknown, placeBodySchema),
     message('order: body of commit', commit, commitBodySchema),
     message('order: body of locate', locate, locateBodySchema),
+    message('order: body of renew', renew, renewBodySchema),
+    message('order: body of release', release, releaseBodySchema),
     message('order: envelope', request('place', place), envelopeSchema),
     message('order: place', { type: 'place', request: request('place', place) }, requestSchema),
     message('order: commit', { type: 'commit', request: request('commit', commit) }, requestSchema),
     message('order: locate', { type: 'locate', request: request('locate', locate) }, requestSchema),
+    message('order: renew', { type: 'renew', request: request('renew', renew) }, requestSchema),
+    message('order: release', { type: 'release', request: request('release', release) }, requestSchema),
     message(
       'order: placed',
       {
@@ -264,8 +287,28 @@ export function wireVectors(
       },
       locateAnswerSchema,
     ),
-    message('lease: confirm', { type: 'confirm', object, validatorSignature: counted }, confirmSchema),
+    message('order: renewed', { type: 'renewed', endBlock: 1_432_000, miners: 20 }, renewAnswerSchema),
+    message('order: released', { type: 'released', miners: 20 }, releaseAnswerSchema),
+    message('lease: confirm', { type: 'confirm', object, validatorSignature: counted }, leaseRequestSchema),
     message('lease: confirmed', { type: 'confirmed' }, confirmAnswerSchema),
+    message(
+      'lease: renew',
+      { type: 'renew', object, endBlock: 1_432_000, validatorSignature: counted },
+      leaseRequestSchema,
+    ),
+    message(
+      'lease: renewed',
+      { type: 'renewed', minerSignature: held.minerSignature },
+      leaseRenewAnswerSchema,
+    ),
+    message('lease: release', { type: 'release', object }, leaseRequestSchema),
+    message('lease: released', { type: 'released' }, releaseLeaseAnswerSchema),
+    message(
+      'have: ask',
+      { type: 'ask', digests: ['chunk', 'left', 'right'].map((name) => named(name)) },
+      haveAskSchema,
+    ),
+    message('have: held', { type: 'held', bits: Uint8Array.of(0b101) }, haveAnswerSchema),
     message('store: open', { type: 'open', order: put }, storeOpenSchema, retrieveOpenSchema),
     message('store: opened', { type: 'opened', creditChunks: 8 }, storeOpenedSchema),
     message(
@@ -280,6 +323,7 @@ export function wireVectors(
       storeRequestSchema,
     ),
     message('store: lease', { type: 'lease', object, entries, endBlock: 1_216_000 }, storeRequestSchema),
+    message('store: have', { type: 'have', digests: [named('chunk'), object] }, storeRequestSchema),
     message('store: kept', { type: 'kept', number: 7, present: false }, storeAnswerSchema),
     message(
       'store: refused',
@@ -287,8 +331,15 @@ export function wireVectors(
       storeAnswerSchema,
       retrieveAnswerSchema,
     ),
+    message('store: held', { type: 'held', bits: Uint8Array.of(0b10) }, storeAnswerSchema),
     message('store: leased', { type: 'leased', lease: held }, storeAnswerSchema),
     message('retrieve: open', { type: 'open', order: get }, retrieveOpenSchema, storeOpenSchema),
+    message('retrieve: open without an order', { type: 'open' }, retrieveOpenSchema),
+    message(
+      'retrieve: open of an order used before',
+      { type: 'open', order: get, receipt },
+      retrieveOpenSchema,
+    ),
     message('retrieve: opened', { type: 'opened' }, retrieveOpenedSchema),
     message(
       'retrieve: get',
@@ -296,6 +347,11 @@ export function wireVectors(
       retrieveRequestSchema,
     ),
     message('retrieve: credit', { type: 'credit', bytes: 4_194_304 }, retrieveRequestSchema),
+    message(
+      'retrieve: credit with a receipt',
+      { type: 'credit', bytes: 7_340_032, receipt },
+      retrieveRequestSchema,
+    ),
     message(
       'retrieve: body',
       { type: 'body', number: 3, sizeBytes: 1_048_576, lengthBytes: 983_040, proof: [named('left')] },

@@ -17,7 +17,7 @@ import type { Shard } from '../../src/shard/shard.js'
 import { MemoryPartition } from '../kit/memory-partition.js'
 import { type RecordedAnswer, RecordingContext } from '../kit/recording-context.js'
 
-const IN_FLIGHT_BYTES_MAX = 128 * MIB
+const IN_FLIGHT_BYTES_MAX = 64 * MIB
 const VALIDATORS = ['alice', 'bob'] as const
 
 /** A shard that is only its counters: bodies of 60 MiB cost nothing. */

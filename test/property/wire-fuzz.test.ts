@@ -14,6 +14,8 @@ import { FrameStream } from '../../protocols/common/frames.js'
 import { decodeMessage, encodeMessage } from '../../protocols/common/schema.js'
 import { signEnvelope } from '../../protocols/common/signed.js'
 import { failureSchema } from '../../protocols/common/status.js'
+import { HAVE_DIGESTS_MAX, haveAnswerSchema } from '../../protocols/have/messages.js'
+import { serveHave } from '../../protocols/have/server.js'
 import { makeAttestation } from '../../protocols/hello/attestation.js'
 import { type Attestation, helloAnswerSchema, type Role } from '../../protocols/hello/messages.js'
 import { type Session, type SessionHandler, Sessions } from '../../protocols/hello/sessions.js'
@@ -31,10 +33,13 @@ import {
   locateBodySchema,
   placeAnswerSchema,
   placeBodySchema,
+  releaseAnswerSchema as releaseOrderAnswerSchema,
+  renewAnswerSchema as renewOrderAnswerSchema,
 } from '../../protocols/order/messages.js'
 import { checkOrder, type Order } from '../../protocols/order/order.js'
 import { serveOrders } from '../../protocols/order/server.js'
 import { retrieveAnswerSchema, retrieveOpenedSchema } from '../../protocols/retrieve/messages.js'
+import { checkReceipt, type Receipt, signReceipt } from '../../protocols/retrieve/receipt.js'
 import { serveRetrieve } from '../../protocols/retrieve/server.js'
 import { storeAnswerSchema, storeOpenedSchema } from '../../protocols/store/messages.js'
 import { serveStore } from '../../protocols/store/server.js'
@@ -45,17 +50,30 @@ import type { Net, StreamHandler } from '../../src/net/net.js'
 import { describeChunk } from '../../src/redundancy/chunk.js'
 import { duplexPair } from '../kit/duplex-pair.js'
 import { FakeClock, turn } from '../kit/fake-clock.js'
+import { freeAccount } from '../kit/order-accounts.js'
 import { AlarmLogger, signerOf, TestAuthority } from '../kit/sessions-pair.js'
 import { testId } from '../kit/test-chunk.js'
 import { leaseEntry, testLease, testOrder, wireChunk } from '../kit/test-orders.js'
 import { TEST_DOMAIN } from '../kit/test-subnet.js'
 import { hex } from '../kit/vectors.js'
 import { Dice, mutateBytes, mutateValue, sloppyEncode } from '../kit/wire-mutations.js'
+import { PROTOCOLS, protocolFolders, uncovered } from '../kit/wire-schemas.js'
 import { type WireMessage, wireVectors } from '../kit/wire-vectors.js'
 
 const CASES = Number(process.env.FUZZ_CASES ?? 100_000)
 const SEED = Number(process.env.FUZZ_SEED ?? 1)
 const STREAM_CASES = Math.ceil(CASES / 50)
+
+const SERVERS = {
+  hello: helloServer,
+  order: orderServer,
+  lease: leaseServer,
+  store: storeServer,
+  retrieve: retrieveServer,
+  challenge: challengeServer,
+  capacity: capacityServer,
+  have: haveServer,
+}
 
 describe('the wire against a hostile peer', function () {
   this.timeout(60_000 + CASES)
@@ -87,7 +105,13 @@ describe('the wire against a hostile peer', function () {
     assert.ok(accepted > CASES / 50 && accepted < CASES / 2, `${accepted} were accepted`)
   })
 
-  for (const server of ['hello', 'order', 'lease', 'store', 'retrieve', 'challenge', 'capacity'] as const) {
+  it('is met in every message of every protocol', () => {
+    assert.deepEqual(Object.keys(PROTOCOLS).sort(), protocolFolders().sort())
+    assert.deepEqual(Object.keys(SERVERS).sort(), protocolFolders().sort())
+    assert.deepEqual(uncovered(wireVectors().messages), [])
+  })
+
+  for (const server of Object.keys(SERVERS) as (keyof typeof SERVERS)[]) {
     it(`${server}: the server refuses or ends, whatever comes`, async () => {
       const fuzzed = SERVERS[server]()
       const dice = new Dice(SEED)
@@ -97,12 +121,33 @@ describe('the wire against a hostile peer', function () {
         assert.equal(outcome, 'served', 'the stream that is mutated is a good one')
       }
       const outcomes = { served: 0, refused: 0 }
-      for (let index = 0; index < STREAM_CASES / 7; index += 1) {
+      for (let index = 0; index < STREAM_CASES / Object.keys(SERVERS).length; index += 1) {
         const stream = dice.int(20) === 0 ? [dice.bytes(dice.int(300))] : mutatedStream(fuzzed.streams, dice)
-        const outcome = await runStream(fuzzed, stream, dice, dice.pick(['whole', 'whole', 'cut', 'silent']))
+        const outcome = await runStream(
+          fuzzed,
+          stream,
+          dice,
+          dice.pick(['whole', 'whole', 'cut', 'silent', 'deaf']),
+        )
         outcomes[outcome] += 1
       }
       assert.ok(outcomes.refused > 0, JSON.stringify(outcomes))
+    })
+
+    it(`${server}: a peer that stalls is cut, wherever it does, and gets back what was set aside for it`, async () => {
+      const fuzzed = SERVERS[server]()
+      const dice = new Dice(SEED)
+      for (const stream of fuzzed.streams) {
+        const whole = Uint8Array.from(Buffer.concat(stream))
+        let end = 0
+        // After each part, inside the next one's length, and inside its middle.
+        const ends = stream.flatMap((part) => {
+          end += part.length
+          return [end - part.length, end - part.length + 1, end - Math.ceil(part.length / 2), end]
+        })
+        for (const at of ends) await runStream(fuzzed, [whole.subarray(0, at)], dice, 'silent')
+        await runStream(fuzzed, stream, dice, 'deaf')
+      }
     })
   }
 })
@@ -137,6 +182,8 @@ interface Fuzzed {
   readonly streams: readonly Uint8Array[][]
   readonly clock: FakeClock
   serve(duplex: Duplex): Promise<void>
+  /** Things set aside for streams and not given back. */
+  setAside?(): number
   /** Checks one answer; returns the length of the body that follows. */
   answer(header: Uint8Array): number
 }
@@ -154,11 +201,12 @@ async function runStream(
   fuzzed: Fuzzed,
   stream: readonly Uint8Array[],
   dice: Dice,
-  end: 'whole' | 'cut' | 'silent',
+  end: 'whole' | 'cut' | 'silent' | 'deaf',
 ): Promise<'served' | 'refused'> {
   const { clock } = fuzzed
   const fragmentBytes = dice.pick([1, 7, 1_000, 1_000_000])
-  const [near, far] = duplexPair({ fragmentBytes, peers: ['near', 'far'] })
+  const buffer = end === 'deaf' ? { bufferBytes: 0 } : {}
+  const [near, far] = duplexPair({ ...buffer, fragmentBytes, peers: ['near', 'far'] })
   let failure: unknown
   let over = false
   const serving = fuzzed
@@ -169,7 +217,8 @@ async function runStream(
     .finally(() => {
       over = true
     })
-  const heard = hear(near, fuzzed)
+  // Who reads nothing writes all it has, and is never done: the server must not wait for that.
+  const heard = end === 'deaf' ? undefined : hear(near, fuzzed)
   const writing = (async () => {
     for (const part of stream) await near.write(part)
     if (end === 'whole') await near.closeWrite()
@@ -181,9 +230,10 @@ async function runStream(
   await Promise.all([serving, writing])
   near.abort(new Error('done'))
   far.abort(new Error('done'))
-  const { failed } = await heard
+  const failed = (await heard)?.failed ?? false
   assert.ok(failure === undefined || isSubnetError(failure), `${(failure as Error)?.stack}`)
   assert.equal(clock.pendingTimers, 0)
+  assert.equal(fuzzed.setAside?.() ?? 0, 0, 'what was set aside is given back')
   return failed || failure !== undefined ? 'refused' : 'served'
 }
 
@@ -258,16 +308,6 @@ const CLIENT = () => signerOf('client', 'client')
 function anOrder(authority: TestAuthority, verb: 'put' | 'get'): Order {
   const pair = { authority, near: { signer: CLIENT() }, far: { signer: MINER() } }
   return testOrder(pair as never, verb)
-}
-
-const SERVERS = {
-  hello: helloServer,
-  order: orderServer,
-  lease: leaseServer,
-  store: storeServer,
-  retrieve: retrieveServer,
-  challenge: challengeServer,
-  capacity: capacityServer,
 }
 
 function helloServer(): Fuzzed {
@@ -391,10 +431,19 @@ function orderServer(): Fuzzed {
     streams: [
       [frame(request('place', { profile: 'small', put: testId(16, 1), leaseBlocks: 9 }))],
       [frame(request('locate', { object: testId(32, 1), firstSegment: 0, segments: 1 }))],
+      [frame(request('renew', { object: testId(32, 1), leaseBlocks: 9 }))],
+      [frame(request('release', { object: testId(32, 1) }))],
       [frame(request('commit', commit)), new Uint8Array(100), new Uint8Array(50), frame(lease), frame(lease)],
     ],
     answer: (header) => {
-      accepted(header, placeAnswerSchema, commitAnswerSchema, locateAnswerSchema)
+      accepted(
+        header,
+        placeAnswerSchema,
+        commitAnswerSchema,
+        locateAnswerSchema,
+        renewOrderAnswerSchema,
+        releaseOrderAnswerSchema,
+      )
       return 0
     },
   }
@@ -432,6 +481,7 @@ function storeServer(): Fuzzed {
   const { components, clock, session, serve } = captured('client')
   const { authority } = components
   const miner = MINER()
+  let setAside = 0
   const orderIsGood = (order: Order) =>
     checkOrder(order, {
       domain: TEST_DOMAIN,
@@ -448,10 +498,16 @@ function storeServer(): Fuzzed {
           orderIsGood(order)
           assert.ok(sizeBytes >= 1 && sizeBytes <= 1 << 20)
           if (sizeBytes % 5 === 0) throw new SubnetError('NO_SPACE', 'full')
+          setAside += 1
+          const end = () => {
+            setAside -= 1
+            ends += 1
+            assert.equal(ends, 1)
+          }
           let ends = 0
           return {
             keep: async ({ digest, auditRoot, body }) => {
-              assert.equal(++ends, 1)
+              end()
               const found = describeChunk(Uint8Array.from(Buffer.concat([...body])))
               assert.deepEqual(
                 [found.digest, found.auditRoot, found.sizeBytes],
@@ -459,7 +515,7 @@ function storeServer(): Fuzzed {
               )
               return 'stored'
             },
-            release: () => assert.equal(++ends, 1),
+            release: end,
           }
         },
         have: async (order, digests) => {
@@ -486,6 +542,7 @@ function storeServer(): Fuzzed {
   return {
     clock,
     serve,
+    setAside: () => setAside,
     streams: [
       [open, ...chunk(1, 11), ...chunk(2, 5_001), ...chunk(3, 10), lease, ...chunk(4, 1)],
       [open, frame({ type: 'have', digests: [testId(32, 1), testId(32, 2)] }), ...chunk(1, 11)],
@@ -507,6 +564,12 @@ function retrieveServer(): Fuzzed {
     {
       ...components,
       handler: {
+        account: async (order, { receipt }) => {
+          const check = (each: Receipt) =>
+            checkReceipt(each, order, { domain: TEST_DOMAIN, scheme: 'ed25519' })
+          if (receipt !== undefined) check(receipt)
+          return { ...freeAccount(), confirm: check }
+        },
         read: async (order, digest, firstLeaf, leaves) => {
           checkOrder(order, { domain: TEST_DOMAIN, authority, verb: 'get', client: session.key, miner })
           assert.equal(digest.length, 32)
@@ -527,12 +590,22 @@ function retrieveServer(): Fuzzed {
   const get = (number: number, id: number) =>
     frame({ type: 'get', number, digest: testId(32, id), firstLeaf: 0, leaves: 0 })
   const credit = (bytes: number) => frame({ type: 'credit', bytes })
-  const open = frame({ type: 'open', order: anOrder(authority, 'get') })
+  const order = anOrder(authority, 'get')
+  const receipt = (bytes: number) => signReceipt(CLIENT(), TEST_DOMAIN, order, bytes)
+  const open = frame({ type: 'open', order })
   return {
     clock,
     serve,
     streams: [
       [open, credit(2 ** 20), get(1, 1), get(2, 2), credit(2 ** 22), get(3, 1)],
+      [
+        frame({ type: 'open', order, receipt: receipt(9) }),
+        credit(2 ** 20),
+        get(1, 1),
+        frame({ type: 'credit', bytes: 2 ** 21, receipt: receipt(42) }),
+        get(2, 1),
+      ],
+      [frame({ type: 'open' }), credit(2 ** 20), get(1, 1)],
       [open, get(1, 1)],
     ],
     answer: (header) => {
@@ -585,6 +658,25 @@ function capacityServer(): Fuzzed {
     streams: [[frame({ type: 'ask' })]],
     answer: (header) => {
       accepted(header, capacityAnswerSchema)
+      return 0
+    },
+  }
+}
+
+function haveServer(): Fuzzed {
+  const { components, clock, serve } = captured('client')
+  const have = async (digests: readonly Uint8Array[]) => {
+    assert.ok(digests.length >= 1 && digests.length <= HAVE_DIGESTS_MAX)
+    for (const digest of digests) assert.equal(digest.length, 32)
+    return digests.map((_, index) => index % 2 === 0)
+  }
+  serveHave({ ...components, handler: { have } })
+  return {
+    clock,
+    serve,
+    streams: [[frame({ type: 'ask', digests: [testId(32, 1), testId(32, 2)] })]],
+    answer: (header) => {
+      accepted(header, haveAnswerSchema)
       return 0
     },
   }

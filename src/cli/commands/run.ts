@@ -161,8 +161,8 @@ function serveStatusSignal(running: () => SubnetNode | undefined, output: Output
 function statusText(status: NodeStatus): string {
   const { role, uid, hotkey, block, membersBlock, registered, validatorPermit, members, validators } = status
   const shards = status.shards?.map(
-    ({ validator, chunks, heldBytes }) =>
-      `  shard    ${validator}  ${chunks} chunks, ${formatBytes(heldBytes)}`,
+    ({ validator, chunks, heldBytes, servedBytes, receiptedBytes }) =>
+      `  shard    ${validator}  ${chunks} chunks, ${formatBytes(heldBytes)}; served ${formatBytes(servedBytes)}, confirmed ${formatBytes(receiptedBytes)}`,
   )
   return [
     `${role} ${uid}  ${hotkey}`,

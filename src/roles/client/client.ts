@@ -292,7 +292,12 @@ export class StorageClient {
 
   #download(capability: Capability): Download {
     const validators = this.#peers.validators(capability.address)
-    const components = { ...this.#components, orders: this.#orders, miners: () => this.#peers.miners() }
+    const components = {
+      ...this.#components,
+      domain: this.#init.domain,
+      orders: this.#orders,
+      miners: () => this.#peers.miners(),
+    }
     return new Download(components, capability.address, validators)
   }
 

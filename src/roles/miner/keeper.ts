@@ -11,8 +11,8 @@ import { formatBytes, MIB } from '../../base/units.js'
 import type { PartitionPlan } from '../../shard/partition.js'
 import type { Shard } from '../../shard/shard.js'
 
-/** Bodies between their header and their sync, all clients together. More would be memory, not speed. */
-const IN_FLIGHT_BYTES_MAX = 128 * MIB
+/** Bodies between their header and their sync, all clients together. More would be memory, not speed: `bench/stalled-peers.ts`. */
+const IN_FLIGHT_BYTES_MAX = 64 * MIB
 /** Of these those of one client: what the credit of one connection lets it send. */
 export const CLIENT_IN_FLIGHT_BYTES_MAX = 32 * MIB
 /** When a client that was told BUSY should come back: a sync of what is in flight takes about that. */

@@ -3,6 +3,7 @@
  * lease and capacity. It answers; on its own it does its housekeeping and announces what it holds.
  */
 
+import { join as joinPath } from 'node:path'
 import type { Capacity } from '../../../protocols/capacity/messages.js'
 import { serveCapacity } from '../../../protocols/capacity/server.js'
 import { serveChallenge } from '../../../protocols/challenge/server.js'
@@ -20,14 +21,16 @@ import type { AbortOptions } from '../../base/abort.js'
 import type { Startable } from '../../base/lifecycle.js'
 import type { Logger } from '../../base/log.js'
 import type { SubnetView } from '../../chain/subnet-view.js'
-import { type Signer, toSs58 } from '../../crypto/keys.js'
+import { fromSs58, type Signer, toSs58 } from '../../crypto/keys.js'
 import type { Net } from '../../net/net.js'
+import { openLevelIndex } from '../../shard/level-index.js'
 import { createPartitionStore, type PartitionStore } from '../../shard/partition-store.js'
 import { type AdvertiserMessage, advertiser } from './advertiser.js'
 import { Allowance, type AllowanceInit } from './allowance.js'
 import { type KeeperMessage, keeper } from './keeper.js'
 import { type PartitionerComponents, type PartitionerMessage, partitioner, replan } from './partitioner.js'
 import { Prover } from './prover.js'
+import { Receipts, type Traffic } from './receipts.js'
 import { RetrieveService } from './retrieve-service.js'
 import { StoreService } from './store-service.js'
 import { sweeper } from './sweeper.js'
@@ -68,8 +71,8 @@ export interface MinerInit {
   readonly trashBlocks: number
 }
 
-/** What a miner holds for one validator. */
-export interface HeldShard {
+/** What a miner holds for one validator, and what readers with its orders got and confirmed. */
+export interface HeldShard extends Traffic {
   /** SS58. */
   readonly validator: string
   readonly chunks: number
@@ -80,6 +83,7 @@ export class Miner implements Startable {
   readonly #components: MinerComponents
   readonly #init: MinerInit
   readonly #store: PartitionStore
+  readonly #receipts: Receipts
   readonly #keeper: Ref<KeeperMessage>
   #advertiser: Ref<AdvertiserMessage> | undefined
   #partitioner: Ref<PartitionerMessage> | undefined
@@ -92,6 +96,10 @@ export class Miner implements Startable {
     this.#components = components
     this.#init = init
     this.#store = createPartitionStore({ path: init.path }, { logger })
+    this.#receipts = new Receipts(
+      { clock, logger, head: view, openIndex: openLevelIndex },
+      joinPath(init.path, 'receipts'),
+    )
     this.#keeper = actors.spawn({
       id: 'keeper',
       behavior: keeper(this.#store),
@@ -105,7 +113,8 @@ export class Miner implements Startable {
       { ...shared, head: view, onCounted: (lease) => this.#advertiser?.send({ type: 'counted', lease }) },
       { domain, trashBlocks: init.trashBlocks },
     )
-    const reading = new RetrieveService({ ...shared, allowance: new Allowance(clock, init.allowance) })
+    const allowance = new Allowance(clock, init.allowance)
+    const reading = new RetrieveService({ ...shared, allowance, receipts: this.#receipts })
     serveStore({ ...components, handler: storing }, own)
     serveLeases({ ...components, handler: storing })
     serveRetrieve({ ...components, handler: reading }, own)
@@ -117,6 +126,13 @@ export class Miner implements Startable {
   async start(options: AbortOptions = {}): Promise<void> {
     const { actors, view, logger } = this.#components
     await this.#store.start(options)
+    try {
+      await this.#receipts.start()
+    } catch (error) {
+      // The reason of the failed start is what the caller must see, not what the clean-up met.
+      await this.#store.stop().catch(() => undefined)
+      throw error
+    }
     const parts: PartitionerComponents = {
       store: this.#store,
       logger,
@@ -159,13 +175,17 @@ export class Miner implements Startable {
   async stop(): Promise<void> {
     this.#unsubscribe?.()
     this.#unsubscribe = undefined
-    await this.#store.stop()
+    try {
+      await this.#receipts.stop()
+    } finally {
+      await this.#store.stop()
+    }
   }
 
   /** The budget, and every shard with what is in it. */
   held(): { readonly budgetBytes: number; readonly shards: readonly HeldShard[] } {
     const shards = [...this.#store.usage()].map(([validator, { chunks, bytes }]) => {
-      return { validator, chunks, heldBytes: bytes }
+      return { validator, chunks, heldBytes: bytes, ...this.#receipts.traffic(fromSs58(validator)) }
     })
     return { budgetBytes: this.#store.plan()?.budgetBytes ?? 0, shards }
   }

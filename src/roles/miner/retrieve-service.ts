@@ -4,7 +4,8 @@
  */
 import type { HaveHandler } from '../../../protocols/have/server.js'
 import type { Order } from '../../../protocols/order/order.js'
-import type { ChunkRange, RetrieveHandler } from '../../../protocols/retrieve/server.js'
+import type { ChunkRange, OrderAccount } from '../../../protocols/retrieve/exchange.js'
+import type { AccountRequest, RetrieveHandler } from '../../../protocols/retrieve/server.js'
 import type { Ref } from '../../actor/behavior.js'
 import { SubnetError } from '../../base/errors.js'
 import { toSs58 } from '../../crypto/keys.js'
@@ -12,6 +13,7 @@ import { LEAF_BYTES, proveRange } from '../../crypto/merkle.js'
 import type { ChunkInfo, Shard } from '../../shard/shard.js'
 import type { Allowance } from './allowance.js'
 import type { KeeperMessage, ShardSource } from './keeper.js'
+import type { Receipts } from './receipts.js'
 import { orderTerms } from './store-service.js'
 
 /** All open shards, of current validators and of former ones. */
@@ -24,6 +26,7 @@ export interface RetrieveServiceComponents {
   readonly shards: AllShards
   /** For those who show no order. */
   readonly allowance: Allowance
+  readonly receipts: Pick<Receipts, 'account'>
 }
 
 /** What is asked for, and the shard where it is likely to be. */
@@ -39,6 +42,10 @@ export class RetrieveService implements RetrieveHandler, HaveHandler {
 
   constructor(components: RetrieveServiceComponents) {
     this.#components = components
+  }
+
+  async account(order: Order, request: AccountRequest): Promise<OrderAccount> {
+    return await this.#components.receipts.account(order, request)
   }
 
   async read(order: Order, digest: Uint8Array, firstLeaf: number, leaves: number): Promise<ChunkRange> {

@@ -67,10 +67,13 @@ describe('have', () => {
     const asked = [...askers, ...askers].map((asker) => askHave(asker.components, far.known, digests(1)))
     await settle()
     assert.equal(handler.asked, 4)
-    await assert.rejects(
+    const refused = assert.rejects(
       askHave(near.components, far.known, digests(1)),
       (error) => isSubnetError(error, 'BUSY') && error.data.retryAfterMs !== undefined,
     )
+    // It comes back as it was told to, a few times.
+    await near.clock.advance(5_000)
+    await refused
     handler.release()
     await Promise.all(asked)
     assert.equal(handler.asked, 68)

@@ -1,11 +1,13 @@
 import assert from 'node:assert/strict'
 import { RetrieveStream } from '../../../protocols/retrieve/client.js'
-import { type ChunkRange, type RetrieveHandler, serveRetrieve } from '../../../protocols/retrieve/server.js'
+import type { ChunkRange } from '../../../protocols/retrieve/exchange.js'
+import { type RetrieveHandler, serveRetrieve } from '../../../protocols/retrieve/server.js'
 import { isSubnetError, SubnetError } from '../../../src/base/errors.js'
 import { cryptoReady } from '../../../src/crypto/keys.js'
 import { describeChunk } from '../../../src/redundancy/chunk.js'
+import { freeAccount } from '../../kit/order-accounts.js'
 import { sessionsPair } from '../../kit/sessions-pair.js'
-import { testOrder } from '../../kit/test-orders.js'
+import { testOrder, testTally } from '../../kit/test-orders.js'
 import { TEST_DOMAIN } from '../../kit/test-subnet.js'
 
 const BODY = new Uint8Array(5_000).fill(7)
@@ -21,6 +23,7 @@ function setUp() {
     return { sizeBytes: BODY.length, bytes: BODY, proof: [] }
   }
   const handler: RetrieveHandler = {
+    account: async () => freeAccount(),
     read: async () => range('order'),
     readWithoutOrder: async (peerId) => range(peerId),
     served: async (_order, bytes) => {
@@ -48,11 +51,12 @@ describe('retrieve without an order', () => {
 
   it('changes nothing for a stream with an order', async () => {
     const { pair, near, far, asked } = setUp()
-    const stream = await RetrieveStream.open(near.components, far.known, testOrder(pair, 'get'))
+    const stream = await RetrieveStream.open(near.components, far.known, testTally(pair))
     await stream.get(CHUNK)
     await stream.close()
     assert.equal(asked[0], 'order')
-    await assert.rejects(RetrieveStream.open(near.components, far.known, testOrder(pair, 'put')), (error) =>
+    const toPut = testTally(pair, testOrder(pair, 'put'))
+    await assert.rejects(RetrieveStream.open(near.components, far.known, toPut), (error) =>
       isSubnetError(error, 'REFUSED'),
     )
   })

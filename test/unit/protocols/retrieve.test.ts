@@ -3,6 +3,7 @@ import type { FrameStream } from '../../../protocols/common/frames.js'
 import { WIRE_STATUS } from '../../../protocols/common/status.js'
 import { OPEN_BYTES_MAX, type Order } from '../../../protocols/order/order.js'
 import { RetrieveStream } from '../../../protocols/retrieve/client.js'
+import { BODIES_BYTES_MAX, type ChunkRange, type OrderAccount } from '../../../protocols/retrieve/exchange.js'
 import {
   RETRIEVE,
   RETRIEVE_CREDIT_BYTES,
@@ -13,13 +14,14 @@ import {
   retrieveOpenedSchema,
   retrieveRequestSchema,
 } from '../../../protocols/retrieve/messages.js'
-import { type ChunkRange, type RetrieveHandler, serveRetrieve } from '../../../protocols/retrieve/server.js'
+import { type RetrieveHandler, serveRetrieve } from '../../../protocols/retrieve/server.js'
 import { childSignal } from '../../../src/base/abort.js'
 import { SubnetError } from '../../../src/base/errors.js'
 import { KIB, MIB } from '../../../src/base/units.js'
 import { cryptoReady } from '../../../src/crypto/keys.js'
 import { LEAF_BYTES, LeafHasher, leafCount, proveRange } from '../../../src/crypto/merkle.js'
 import type { DuplexPairInit } from '../../kit/duplex-pair.js'
+import { freeAccount } from '../../kit/order-accounts.js'
 import {
   type SessionsPair,
   sessionsPair,
@@ -29,7 +31,7 @@ import {
   TestPeers,
   writeLength,
 } from '../../kit/sessions-pair.js'
-import { testOrder, wireChunk } from '../../kit/test-orders.js'
+import { testOrder, testTally, wireChunk } from '../../kit/test-orders.js'
 import { TEST_DOMAIN } from '../../kit/test-subnet.js'
 import { hex } from '../../kit/vectors.js'
 
@@ -55,6 +57,10 @@ class RecordingHandler implements RetrieveHandler {
 
   add(...chunks: TestChunk[]): void {
     for (const chunk of chunks) this.#chunks.set(hex(chunk.digest), chunk)
+  }
+
+  async account(): Promise<OrderAccount> {
+    return freeAccount()
   }
 
   async read(_: Order, digest: Uint8Array, firstLeaf: number, leaves: number): Promise<ChunkRange> {
@@ -102,7 +108,7 @@ function fixture(streams: DuplexPairInit = {}): Fixture {
 }
 
 async function client(pair: SessionsPair): Promise<RetrieveStream> {
-  return await RetrieveStream.open(pair.near.components, pair.far.known, testOrder(pair, 'get'))
+  return await RetrieveStream.open(pair.near.components, pair.far.known, testTally(pair))
 }
 
 /** An open stream whose frames the test writes itself. */
@@ -312,7 +318,8 @@ describe('retrieve: credit', () => {
     handler.add(tiny)
     const release = handler.holdReads()
     const streams: FrameStream[] = []
-    for (let i = 0; i < 65; i += 1) {
+    const most = BODIES_BYTES_MAX / MIB
+    for (let i = 0; i <= most / 4; i += 1) {
       const near = peers.peer({ role: 'client', name: `client-${i}` })
       const pair = { ...peers, network: peers.network, near, far }
       const order = testOrder(pair, 'get')
@@ -323,14 +330,14 @@ describe('retrieve: credit', () => {
       await ask(frames, 0, tiny)
     }
     await settle()
-    assert.equal(handler.reads, 256)
+    assert.equal(handler.reads, most)
     // One that leaves while it waits gives its turn to the next.
-    streams[256]?.abort(new Error('gone'))
+    streams[most]?.abort(new Error('gone'))
     await settle()
     release()
     await settle()
-    assert.equal(handler.reads, 259)
-    assert.equal((await answerOf(streams[259] as FrameStream)).type, 'body')
+    assert.equal(handler.reads, most + 3)
+    assert.equal((await answerOf(streams[most + 3] as FrameStream)).type, 'body')
   })
 })
 

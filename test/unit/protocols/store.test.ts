@@ -646,8 +646,10 @@ describe('store: the client', () => {
     const { pair, stream } = await against(async (frames) => {
       while ((await frames.duplex.read()) !== undefined);
     })
-    const sent = assert.rejects(stream.send(wireChunk(1, 10)), { code: 'TIMEOUT' })
-    await pair.clock.advance(STORE_IDLE_TIMEOUT_MS)
+    const sent = assert.rejects(stream.send(wireChunk(1, 2_048)), { code: 'TIMEOUT' })
+    await pair.clock.advance(STORE_IDLE_TIMEOUT_MS + 999)
+    assert.equal(stream.ended, false)
+    await pair.clock.advance(1)
     await sent
   })
 

@@ -8,6 +8,8 @@ import { helloSchema } from '../../../protocols/hello/messages.js'
 import { checkLeaseCounted, checkLeaseHeld, signedLeaseSchema } from '../../../protocols/lease/lease.js'
 import { confirmSchema } from '../../../protocols/lease/messages.js'
 import { checkOrder } from '../../../protocols/order/order.js'
+import { retrieveOpenSchema } from '../../../protocols/retrieve/messages.js'
+import { checkReceipt } from '../../../protocols/retrieve/receipt.js'
 import { storeOpenSchema } from '../../../protocols/store/messages.js'
 import { cryptoReady, verifySignature } from '../../../src/crypto/keys.js'
 import { duplexPair } from '../../kit/duplex-pair.js'
@@ -77,6 +79,9 @@ describe('the vectors of the wire', () => {
       const { attestation } = decode(`hello: of a ${role}`, helloSchema)
       checkAttestation(attestation, VECTOR_DOMAIN, attestation.peerId, authority)
     }
+    const used = decode('retrieve: open of an order used before', retrieveOpenSchema)
+    assert.ok(used.order !== undefined && used.receipt !== undefined)
+    checkReceipt(used.receipt, used.order, { domain: VECTOR_DOMAIN, scheme: 'ed25519' })
     for (const name of ['store: open', 'retrieve: open']) {
       const { order } = decode(name, storeOpenSchema)
       checkOrder(order, { ...order, domain: VECTOR_DOMAIN, authority })

@@ -119,15 +119,19 @@ describe('fetchSegment', () => {
     await pool.close()
   })
 
-  it('is UNRECOVERABLE below k, and names the segment, the numbers and who fails', async () => {
+  it('is UNRECOVERABLE below k, and names the segment, the numbers, who has what is left and who fails', async () => {
     const { peers, fetch, pool } = setUp()
     for (const miner of [0, 1, 3]) peers.mesh.set(`peer ${miner}`, 'down')
     peers.miner(4).refusal = new SubnetError('NOT_FOUND', 'lost')
     const names = [0, 1, 3].map((miner) => toSs58(peers.holder(miner).hotkey))
     await assert.rejects(fetch(), (error) => {
       assert.ok(isSubnetError(error, 'UNRECOVERABLE') && error.retryable)
-      assert.equal(error.message, 'segment 0: 1 chunks could be had, 2 are needed; 3 holders failed')
-      assert.deepEqual(error.data, { segment: 0, live: 1, needed: 2, unreachable: names })
+      const left = toSs58(peers.holder(2).hotkey)
+      assert.equal(
+        error.message,
+        `segment 0: 1 chunks could be had (at ${left}), 2 are needed; 3 holders failed`,
+      )
+      assert.deepEqual(error.data, { segment: 0, live: 1, needed: 2, holders: [left], unreachable: names })
       return true
     })
     await pool.close()

@@ -71,6 +71,59 @@ describe('RetrievePool', () => {
     await pool.close()
   })
 
+  it('asks a busy miner again when it says, on the same stream', async () => {
+    const { peers, pool, get, holder, first, clock } = setUp()
+    await get(0, ONE)
+    const asked = () => first.asked.length
+    first.refusal = new SubnetError('BUSY', 'later', { data: { retryAfterMs: 500 } })
+    const request = get(0, ONE)
+    await clock.advance(499)
+    assert.equal(asked(), 2)
+    assert.equal(pool.failure(holder), undefined)
+    await clock.advance(501)
+    assert.equal(asked(), 3)
+    first.refusal = undefined
+    await clock.advance(5_000)
+    assert.deepEqual(await request, BODIES[0])
+    assert.equal(peers.mesh.streams('retrieve'), 1)
+    await pool.close()
+  })
+
+  it('leaves a miner alone for as long as it asks, where that is long, and what else it is asked goes on', async () => {
+    const { peers, pool, get, holder, first, clock } = setUp()
+    await get(0, ONE)
+    first.hold()
+    const waiting = get(0, TWO)
+    await turn()
+    first.refusal = new SubnetError('BUSY', 'much later', { data: { retryAfterMs: 60_000 } })
+    const refused = get(0, ONE)
+    first.release()
+    for (const request of [waiting, refused]) {
+      await assert.rejects(
+        request,
+        (error) => isSubnetError(error, 'BUSY') && error.data.retryAfterMs === 60_000,
+      )
+    }
+    first.refusal = undefined
+    await clock.advance(59_999)
+    assert.ok(isSubnetError(pool.failure(holder), 'BUSY'))
+    await clock.advance(1)
+    assert.equal(pool.failure(holder), undefined)
+    assert.deepEqual(await get(0, ONE), BODIES[0])
+    assert.equal(peers.mesh.streams('retrieve'), 1)
+    await pool.close()
+  })
+
+  it('opens another stream in place of one that ended while nothing was asked, and blames nobody', async () => {
+    const { peers, pool, get, holder, clock } = setUp()
+    await get(0, ONE)
+    await clock.advance(10 * 60_000)
+    assert.deepEqual(await get(0, ONE), BODIES[0])
+    assert.equal(pool.failure(holder), undefined)
+    assert.equal(peers.mesh.streams('retrieve'), 2)
+    await pool.close()
+  })
+
   it('does not hold a missing chunk against a miner', async () => {
     const { peers, pool, get, holder } = setUp()
     const missing = describeChunk(new Uint8Array(10))

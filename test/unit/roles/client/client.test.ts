@@ -32,7 +32,7 @@ interface Network {
 }
 
 async function setUp({ object, validators = 1, miners = 4, nodes, chunkAt = (chunk) => [chunk] }: Network) {
-  const peers = new RetrievePeers(miners, CLIENT.publicKey)
+  const peers = new RetrievePeers(miners, CLIENT)
   const { mesh, clock } = peers
   const authority = { block: 1, isRegistered: () => true, isValidator: () => true }
   const placed: number[] = []

@@ -19,7 +19,7 @@ import { specOf } from '../../../kit/probe-actor.js'
 import { type RecordedAnswer, RecordingContext } from '../../../kit/recording-context.js'
 import { testChunk, testId } from '../../../kit/test-chunk.js'
 
-const IN_FLIGHT_BYTES_MAX = 128 * MIB
+const IN_FLIGHT_BYTES_MAX = 64 * MIB
 
 function orderOf(
   seed: number,

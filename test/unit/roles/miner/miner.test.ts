@@ -87,8 +87,8 @@ describe('Miner', () => {
     await turn()
     assert.equal(
       node.clock.pendingTimers,
-      3,
-      'the next look, sweep and announcements are due: it is not planning',
+      4,
+      'the next look, sweep, announcements and receipts are due: it is not planning',
     )
     await node.subnet.set([validator(1, 99n), miner, validator(3), validator(4, 99n)])
     await until(() => node.plans.length > 1, { deadlineMs: 2_000, title: 'the new plan' })

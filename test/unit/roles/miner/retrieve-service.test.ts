@@ -10,6 +10,7 @@ import { findChunk, RetrieveService } from '../../../../src/roles/miner/retrieve
 import { testHotkey } from '../../../kit/chain-keys.js'
 import { FakeClock } from '../../../kit/fake-clock.js'
 import { MemoryPartition } from '../../../kit/memory-partition.js'
+import { freeAccount } from '../../../kit/order-accounts.js'
 import { RecordingRef } from '../../../kit/recording-context.js'
 import { bodyOf, testChunk, testId } from '../../../kit/test-chunk.js'
 import { TEST_DOMAIN } from '../../../kit/test-subnet.js'
@@ -42,7 +43,12 @@ async function setUp(holder = 2) {
     totalBytesPerHour: 2 ** 20,
     peersMax: 4,
   })
-  const service = new RetrieveService({ keeper, shards: partition, allowance })
+  const service = new RetrieveService({
+    keeper,
+    shards: partition,
+    allowance,
+    receipts: { account: async () => freeAccount() },
+  })
   const order: Order = signOrder(testHotkey(2).signer, TEST_DOMAIN, {
     verb: 'get',
     client: testId(32, 9),
