@@ -14,15 +14,20 @@ import {
   chunkKey,
   decodeChunkRow,
   decodeFileRow,
+  decodeLossCount,
+  EMPTY_FILE,
   fileOfKey,
   fileRange,
+  isDead,
   keyText,
+  lossCountKey,
   memberRange,
   type Place,
   placeOfKey,
+  trashKey,
 } from './index-codec.js'
 import { diskFull, IndexDraft } from './index-draft.js'
-import type { IndexDb } from './level-index.js'
+import type { IndexChange, IndexDb } from './level-index.js'
 import { type Mutation, moveChunk } from './mutations.js'
 import type { ShardUsage } from './shard.js'
 
@@ -47,6 +52,7 @@ const GROUP_BYTES_MAX = 16 * MIB
 const WAITING_BYTES_MAX = 256 * MIB
 /** Bodies read at once when a file is emptied. */
 const MOVED_TOGETHER = 8
+const LOSSES = keyText(lossCountKey)
 
 interface Job {
   readonly mutation: Mutation<unknown>
@@ -63,7 +69,7 @@ export class ShardWriter {
   })
   /** Every body file that holds a chunk. */
   readonly #table = new Map<number, BodyFileRow>()
-  readonly #usage = { chunks: 0, bytes: 0, diskBytes: 0 }
+  readonly #usage = { chunks: 0, bytes: 0, trashBytes: 0, diskBytes: 0, lostChunks: 0 }
   /** Files that are more dead than alive and wait to be emptied. */
   readonly #sparse = new Set<number>()
   /** Number of the file that gets the next body. */
@@ -82,12 +88,18 @@ export class ShardWriter {
     for await (const [key, value] of this.#components.index.entries(fileRange)) {
       this.#count(fileOfKey(key), decodeFileRow(value))
     }
+    this.#usage.lostChunks = decodeLossCount(await this.#components.index.get(lossCountKey)).listed
     this.#tail = await this.#components.bodies.recover(this.#table)
     this.#makeRoom()
   }
 
   usage(): ShardUsage {
     return { ...this.#usage }
+  }
+
+  /** Why nothing is written any more. */
+  get failure(): SubnetError | undefined {
+    return this.#failure
   }
 
   /** Resolves when the mutation is durable; `DISK` when it is not known whether it is, and ever after. */
@@ -128,7 +140,7 @@ export class ShardWriter {
     await this.#components.index.write(changes).catch((error: unknown) => {
       throw this.#fail(toSubnetError(error, 'DISK'))
     })
-    await this.#settle(draft.files)
+    await this.#settle(draft.files, changes)
     return results
   }
 
@@ -180,10 +192,13 @@ export class ShardWriter {
   }
 
   /** Takes over the counts that are durable now. */
-  async #settle(files: ReadonlyMap<number, BodyFileRow>): Promise<void> {
+  async #settle(files: ReadonlyMap<number, BodyFileRow>, changes: readonly IndexChange[]): Promise<void> {
     for (const [file, row] of files) this.#count(file, row)
+    for (const { key, value } of changes) {
+      if (keyText(key) === LOSSES) this.#usage.lostChunks = decodeLossCount(value).listed
+    }
     const tail = this.#table.get(this.#tail)
-    const dead = [...files].filter(([, row]) => row.liveChunks === 0).map(([file]) => file)
+    const dead = [...files].filter(([, row]) => isDead(row)).map(([file]) => file)
     if (dead.includes(this.#tail) || (tail !== undefined && tail.lengthBytes >= this.#init.bodyFileBytes)) {
       this.#tail += 1
     }
@@ -195,15 +210,16 @@ export class ShardWriter {
   }
 
   #count(file: number, row: BodyFileRow): void {
-    const before = this.#table.get(file) ?? { lengthBytes: 0, liveBytes: 0, liveChunks: 0 }
-    const dead = row.liveChunks === 0
+    const before = this.#table.get(file) ?? EMPTY_FILE
+    const dead = isDead(row)
     this.#usage.chunks += row.liveChunks - before.liveChunks
     this.#usage.bytes += row.liveBytes - before.liveBytes
+    this.#usage.trashBytes += row.trashBytes - before.trashBytes
     this.#usage.diskBytes += (dead ? 0 : row.lengthBytes) - before.lengthBytes
     if (dead) this.#table.delete(file)
     else this.#table.set(file, row)
     // At most half of the disk is wasted so, and a body is moved at most once for each byte that dies beside it.
-    if (!dead && row.lengthBytes > 2 * row.liveBytes) this.#sparse.add(file)
+    if (!dead && row.lengthBytes > 2 * (row.liveBytes + row.trashBytes)) this.#sparse.add(file)
     else this.#sparse.delete(file)
   }
 
@@ -247,7 +263,8 @@ export class ShardWriter {
   }
 
   async #move(digest: Uint8Array, from: Place): Promise<void> {
-    const value = await this.#components.index.get(chunkKey(digest))
+    const [held, trash] = await this.#components.index.getMany([chunkKey(digest), trashKey(digest)])
+    const value = held ?? trash
     if (value === undefined) return
     const body = await this.#components.bodies.read(from, decodeChunkRow(value).sizeBytes)
     await this.run(moveChunk(digest, from, body))

@@ -13,7 +13,7 @@ import {
   shardOn,
   startShard,
 } from '../kit/sim-shard.js'
-import { bodyOf, testChunk, testId } from '../kit/test-chunk.js'
+import { bodyOf, testChunk, testId, usageOf } from '../kit/test-chunk.js'
 import { until } from '../kit/until.js'
 
 const ORDER = { serial: testId(16, 1), expiresBlock: 200 }
@@ -112,7 +112,7 @@ describe('LevelShard on a failing disk', () => {
       ])
       assert.deepEqual(attempts.map(outcomeOf), ['NO_SPACE', undefined, 'NO_SPACE', 'NO_SPACE'])
       assert.equal(await shard.orderUse(ORDER.serial), 3)
-      assert.deepEqual(shard.usage(), { chunks: 1, bytes: 500, diskBytes: 500 })
+      assert.deepEqual(shard.usage(), usageOf(1, 500, 500))
       assert.equal(await shard.put(testChunk(2, 500)), 'stored')
       await checkBody(shard, testChunk(1, 500))
       await checkBody(shard, testChunk(2, 500))
@@ -193,7 +193,7 @@ describe('LevelShard on a failing disk', () => {
       }
       for (const chunk of chunks.slice(1)) await shard.remove(chunk.digest)
       await shard.stop()
-      assert.deepEqual(shard.usage(), { chunks: 1, bytes: 1_000, diskBytes: 4_000 })
+      assert.deepEqual(shard.usage(), usageOf(1, 1_000, 4_000))
       disk.onOperation = () => undefined
       await shard.start()
       await until(() => shard.usage().diskBytes === 1_000, { deadlineMs: 2_000 })

@@ -137,7 +137,7 @@ export class Miner implements Startable {
       id: 'sweeper',
       behavior: sweeper(
         { shards: this.#store, head: view, logger },
-        { intervalMs: this.#init.sweepIntervalMs },
+        { intervalMs: this.#init.sweepIntervalMs, trashBlocks: this.#init.trashBlocks },
       ),
       restart: 'permanent',
       mailbox: { max: 1, policy: 'conflate', key: (message) => message.type },
