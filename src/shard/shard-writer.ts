@@ -124,9 +124,9 @@ export class ShardWriter {
 
   async #commit(group: readonly Job[]): Promise<PromiseSettledResult<unknown>[]> {
     if (this.#failure !== undefined) throw this.#failure
-    const freeBytes = await this.#freeBytes()
+    const [freeBytes, values] = await Promise.all([this.#freeBytes(), this.#values(group)])
     const place = { file: this.#tail, offset: this.#table.get(this.#tail)?.lengthBytes ?? 0 }
-    const draft = new IndexDraft({ values: await this.#values(group), files: this.#table, place, freeBytes })
+    const draft = new IndexDraft({ values, files: this.#table, place, freeBytes })
     const results = group.map((job) => this.#apply(job, draft))
     try {
       if (draft.bodies.length > 0) await this.#components.bodies.append(place, draft.bodies)
