@@ -22,6 +22,7 @@ import { seededRandom } from '../src/base/random.js'
 import { MIB } from '../src/base/units.js'
 import { cryptoReady, sr25519Signer, toSs58 } from '../src/crypto/keys.js'
 import { type BodyHashes, LeafHasher } from '../src/crypto/merkle.js'
+import { DiskHealth } from '../src/roles/miner/disk-watch.js'
 import { keeper } from '../src/roles/miner/keeper.js'
 import { StoreService } from '../src/roles/miner/store-service.js'
 import { createPartitionStore } from '../src/shard/partition-store.js'
@@ -145,7 +146,15 @@ async function openIngest(directory: string) {
     tasksMax: 64,
   })
   const service = new StoreService(
-    { keeper: ref, shards: store, signer: miner, head: { block: 1 }, onCounted: () => undefined },
+    {
+      keeper: ref,
+      shards: store,
+      signer: miner,
+      head: { block: 1 },
+      health: new DiskHealth(),
+      onDiskFailure: () => undefined,
+      onCounted: () => undefined,
+    },
     { domain, trashBlocks: 0 },
   )
   // The keeper gives one client a part of what may be in flight: so there are several.

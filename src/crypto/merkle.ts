@@ -87,6 +87,17 @@ export function merkleRoot(leafHashes: Uint8Array): Uint8Array {
   return level.slice(0, DIGEST_BYTES)
 }
 
+/** Whether these bytes are the leaves from `firstLeaf` on; all of them whole, but the body's last. */
+export function hasLeaves(bytes: Uint8Array, leafHashes: Uint8Array, firstLeaf: number): boolean {
+  const scratch = new LeafScratch()
+  for (let at = 0; at < bytes.length; at += LEAF_BYTES) {
+    const leaf = firstLeaf + at / LEAF_BYTES
+    if (leaf >= countOf(leafHashes)) return false
+    if (!equals(scratch.hashOf(bytes.subarray(at, at + LEAF_BYTES)), hashAt(leafHashes, leaf))) return false
+  }
+  return true
+}
+
 /**
  * Hashes a verifier needs beside the leaves [firstLeaf, firstLeaf + leaves) to reach the root: roots of the largest
  * subtrees outside the range, each after everything below its sibling. For one leaf this is PATH of RFC 6962.

@@ -20,6 +20,7 @@ import {
   type NodeStatus,
   type SubnetNode,
 } from '../../node/node.js'
+import { DEVNET_HOUSEKEEPING } from '../../roles/miner/housekeeping.js'
 import { IN_USE } from '../../shard/data-lock.js'
 import { interruptSignal, whenAborted } from '../interrupt.js'
 import { addOutputOptions, addSettings, commandConfig, type OutputOptions } from '../options.js'
@@ -122,6 +123,7 @@ function nodeInit(role: ServingRole, name: string, config: Config): NodeInit {
     listen: [config.get('listen')],
     threshold: config.get('threshold'),
     visitIntervalMs: DEV_VISIT_INTERVAL_MS,
+    housekeeping: DEVNET_HOUSEKEEPING,
     ...(capacityBytes === undefined ? {} : { capacityBytes }),
     ...walletOf(config),
   }
@@ -146,8 +148,9 @@ function serveStatusSignal(running: () => SubnetNode | undefined, output: Output
 function statusText(status: NodeStatus): string {
   const { role, uid, hotkey, block, membersBlock, registered, validatorPermit, members, validators } = status
   const shards = status.shards?.map(
-    ({ validator, chunks, heldBytes }) =>
-      `  shard    ${validator}  ${chunks} chunks, ${formatBytes(heldBytes)}`,
+    ({ validator, chunks, heldBytes, trashBytes, lostChunks }) =>
+      `  shard    ${validator}  ${chunks} chunks, ${formatBytes(heldBytes)}, trash ${formatBytes(trashBytes)}` +
+      (lostChunks === 0 ? '' : `, ${lostChunks} LOST`),
   )
   return [
     `${role} ${uid}  ${hotkey}`,
@@ -156,6 +159,7 @@ function statusText(status: NodeStatus): string {
     `  itself   ${registered ? 'registered' : 'NOT registered'}${validatorPermit ? ', with a permit' : ''}`,
     ...(status.minersUp === undefined ? [] : [`  miners   ${status.minersUp} answered lately`]),
     ...(status.budgetBytes === undefined ? [] : [`  offers   ${formatBytes(status.budgetBytes)}`]),
+    ...(status.diskTrouble === undefined ? [] : [`  disk     DOES NOT WORK: ${status.diskTrouble}`]),
     ...(shards ?? []),
   ].join('\n')
 }

@@ -12,11 +12,12 @@ import type { LeaseHandler, Renewal } from '../../../protocols/lease/server.js'
 import type { Order } from '../../../protocols/order/order.js'
 import type { LeaseRequest, Reservation, StoreHandler } from '../../../protocols/store/server.js'
 import type { Ref } from '../../actor/behavior.js'
-import { SubnetError } from '../../base/errors.js'
+import { isSubnetError, SubnetError } from '../../base/errors.js'
 import { Semaphore } from '../../base/semaphore.js'
 import type { Signer } from '../../crypto/keys.js'
 import { toSs58 } from '../../crypto/keys.js'
 import type { Shard } from '../../shard/shard.js'
+import type { DiskHealth } from './disk-watch.js'
 import type { KeeperMessage, OrderTerms, ShardSource, Ticket } from './keeper.js'
 import { shrinkTrash } from './sweeper.js'
 
@@ -35,6 +36,9 @@ export interface StoreServiceComponents {
   readonly signer: Signer
   /** Our newest head. */
   readonly head: { readonly block: number }
+  readonly health: Pick<DiskHealth, 'check'>
+  /** Told that the disk failed. */
+  readonly onDiskFailure: () => void
   /** Told of every lease that counts from now on. */
   readonly onCounted: (lease: Lease) => void
 }
@@ -53,7 +57,8 @@ export class StoreService implements StoreHandler, LeaseHandler {
   }
 
   async reserve(order: Order, sizeBytes: number): Promise<Reservation> {
-    const { keeper } = this.#components
+    const { keeper, health, onDiskFailure } = this.#components
+    health.check()
     const shard = this.#shard(order.validator)
     const ticket = await keeper.ask('reserve', { order: orderTerms(order), sizeBytes })
     await this.#makeRoom(shard, ticket)
@@ -68,6 +73,9 @@ export class StoreService implements StoreHandler, LeaseHandler {
           })
           usedBytes = chunk.sizeBytes
           return outcome
+        } catch (error) {
+          if (isSubnetError(error, 'DISK')) onDiskFailure()
+          throw error
         } finally {
           keeper.send({ type: 'settle', ticket, usedBytes })
         }
@@ -83,6 +91,7 @@ export class StoreService implements StoreHandler, LeaseHandler {
    * the new order's. "About to" is half of what the new order has left.
    */
   async have(order: Order, digests: readonly Uint8Array[]): Promise<boolean[]> {
+    this.#components.health.check()
     const shard = this.#shard(order.validator)
     const { block } = this.#components.head
     const neededBlock = block + (order.expiresBlock - block) / 2
@@ -95,6 +104,7 @@ export class StoreService implements StoreHandler, LeaseHandler {
   }
 
   async lease(order: Order, request: LeaseRequest): Promise<SignedLease> {
+    this.#components.health.check()
     if (request.endBlock > order.leaseEndBlock) {
       throw new SubnetError('REFUSED', `the order permits leases until block ${order.leaseEndBlock}`)
     }

@@ -7,6 +7,7 @@ import type { LeaseRequest } from '../../../../protocols/store/server.js'
 import type { ErrorCode } from '../../../../src/base/errors.js'
 import { isSubnetError, SubnetError } from '../../../../src/base/errors.js'
 import { cryptoReady } from '../../../../src/crypto/keys.js'
+import { DiskHealth } from '../../../../src/roles/miner/disk-watch.js'
 import type { KeeperMessage } from '../../../../src/roles/miner/keeper.js'
 import { StoreService } from '../../../../src/roles/miner/store-service.js'
 import { createMemoryShard } from '../../../../src/shard/memory-shard.js'
@@ -34,8 +35,13 @@ function setUp(shard: Shard = createMemoryShard()) {
   const head = { block: 10 }
   const counted: Lease[] = []
   const onCounted = (lease: Lease) => counted.push(lease)
+  const health = new DiskHealth()
+  let diskFailures = 0
+  const onDiskFailure = () => {
+    diskFailures += 1
+  }
   const service = new StoreService(
-    { keeper, shards: partition, signer: miner, head, onCounted },
+    { keeper, shards: partition, signer: miner, head, health, onDiskFailure, onCounted },
     { domain: TEST_DOMAIN, trashBlocks: 70 },
   )
   const order: Order = signOrder(validator, TEST_DOMAIN, {
@@ -47,7 +53,20 @@ function setUp(shard: Shard = createMemoryShard()) {
     expiresBlock: 60,
     leaseEndBlock: 500,
   })
-  return { miner, validator, other, partition, keeper, head, service, order, shard, counted }
+  return {
+    miner,
+    validator,
+    other,
+    partition,
+    keeper,
+    head,
+    service,
+    order,
+    shard,
+    counted,
+    health,
+    diskFailures: () => diskFailures,
+  }
 }
 
 function entryOf(chunk: NewChunk, index = 0): LeaseEntry {
@@ -113,6 +132,30 @@ describe('StoreService: bodies', () => {
     keeper.asked[0]?.answer(TICKET)
     await assert.rejects((await reserving).keep(testChunk(1, 300)), coded('NO_SPACE'))
     assert.deepEqual(keeper.sent, [{ type: 'settle', ticket: TICKET, usedBytes: 0 }])
+  })
+
+  it('tells that the disk failed', async () => {
+    const { service, order, keeper, shard, diskFailures } = setUp()
+    await shard.start()
+    const reserving = service.reserve(order, 300)
+    keeper.asked[0]?.answer(TICKET)
+    shard.put = () => Promise.reject(new SubnetError('DISK', 'no'))
+    await assert.rejects((await reserving).keep(testChunk(1, 300)), coded('DISK'))
+    assert.equal(diskFailures(), 1)
+    assert.equal(keeper.sent.length, 1)
+  })
+
+  it('takes, names and signs for nothing while the disk does not work', async () => {
+    const { service, order, keeper, shard, health } = setUp()
+    await shard.start()
+    await shard.put(testChunk(1, 300))
+    health.set('it hangs')
+    await assert.rejects(service.reserve(order, 300), coded('UNAVAILABLE'))
+    await assert.rejects(service.have(order, [testChunk(1, 300).digest]), coded('UNAVAILABLE'))
+    await assert.rejects(service.lease(order, request([entryOf(testChunk(1, 300))])), coded('UNAVAILABLE'))
+    assert.deepEqual(keeper.asked, [])
+    health.set(undefined)
+    assert.deepEqual(await service.have(order, [testChunk(1, 300).digest]), [true])
   })
 
   it('gives the reservation back when the body did not come', async () => {
