@@ -3,8 +3,8 @@
  * lease and capacity. It answers; on its own it does its housekeeping and announces what it holds.
  */
 
-import type { Capacity } from '../../../protocols/capacity/messages.js'
-import { serveCapacity } from '../../../protocols/capacity/server.js'
+import { type Capacity, LOSSES_MAX } from '../../../protocols/capacity/messages.js'
+import { type CapacityHandler, serveCapacity } from '../../../protocols/capacity/server.js'
 import { serveChallenge } from '../../../protocols/challenge/server.js'
 import type { WireDomain } from '../../../protocols/common/signed.js'
 import { serveHave } from '../../../protocols/have/server.js'
@@ -150,7 +150,7 @@ export class Miner implements Startable {
     serveRetrieve({ ...components, handler: reading }, own)
     serveHave({ ...components, handler: reading })
     serveChallenge({ ...components, handler: new Prover(shared, domain) })
-    serveCapacity({ ...components, handler: { capacity: (asker) => this.#capacity(asker) } })
+    serveCapacity({ ...components, handler: this.#claims() })
   }
 
   async start(options: AbortOptions = {}): Promise<void> {
@@ -246,6 +246,18 @@ export class Miner implements Startable {
       .validators()
       .map(({ hotkey }) => hotkey)
       .join()
+  }
+
+  /** What it says of itself to whoever asks. */
+  #claims(): CapacityHandler {
+    return {
+      capacity: (asker) => this.#capacity(asker),
+      losses: async (asker, after) => {
+        const shard = this.#store.get(toSs58(asker.key))
+        const { last, losses } = (await shard?.losses(after, LOSSES_MAX)) ?? { last: 0, losses: [] }
+        return { last, losses: losses.map(({ number, digest }) => [number, digest]) }
+      },
+    }
   }
 
   async #capacity(asker: Session): Promise<Capacity> {

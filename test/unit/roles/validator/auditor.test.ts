@@ -132,6 +132,17 @@ describe('Auditor', () => {
     assert.ok(report.proven > 0 && report.proven < CHALLENGE_SAMPLES)
   })
 
+  it('does not ask for what a miner has told to be lost, until it has signed for it anew', async () => {
+    await lease(0, 1, CHUNKS)
+    await holding(0, CHUNKS.slice(0, 3))
+    const [first, , , last] = CHUNKS
+    assert.ok(first && last)
+    assert.equal(await ledger.markLost(MINER(0).address, [last.digest, testId(32, 1)], 2), 1)
+    assert.equal((await auditor.auditMiner(memberAt(0)))?.outcome, 'pass')
+    await lease(0, 2, [last])
+    assert.equal((await auditor.auditMiner(memberAt(0)))?.outcome, 'fail')
+  })
+
   it('fails a miner that holds nothing of what it leased', async () => {
     await lease(0, 1, CHUNKS)
     await holding(0, [])
