@@ -1,6 +1,7 @@
 /**
  * Group commit: work that arrives while a commit runs waits and shares the next one, so that the price of a sync is
- * paid once for all of it. Groups run one after the other, in the order of arrival. It knows nothing of disks.
+ * paid once for all of it. A commit has two halves: while one group is in its second, the next may be in its first.
+ * Groups come to their end in the order of arrival. It knows nothing of disks.
  */
 import { SubnetError } from '../base/errors.js'
 
@@ -17,10 +18,12 @@ export interface Job {
   readonly costBytes: number
 }
 
-/** Does all jobs of a group; one result per job, in order. A rejection is the result of each. */
-export type CommitGroup<J extends Job> = (
-  group: readonly J[],
-) => Promise<readonly PromiseSettledResult<unknown>[]>
+/**
+ * Does the first half of all jobs of a group, and resolves with the second, which is begun when that of the group before
+ * has ended: one result per job, in order. A rejection of either is the result of each.
+ */
+export type CommitGroup<J extends Job> = (group: readonly J[]) => Promise<FinishGroup>
+export type FinishGroup = () => Promise<readonly PromiseSettledResult<unknown>[]>
 
 interface Waiting<J extends Job> {
   readonly job: J
@@ -64,19 +67,27 @@ export class GroupCommit<J extends Job> {
   async #drain(): Promise<void> {
     // One turn later: jobs started together share the first group too.
     await Promise.resolve()
-    while (this.#waiting.length > 0) {
-      const group = this.#take()
-      try {
-        const results = await this.#commit(group.map(({ job }) => job))
-        for (const [index, result] of results.entries()) {
-          if (result.status === 'fulfilled') group[index]?.resolve(result.value)
-          else group[index]?.reject(result.reason)
-        }
-      } catch (error) {
-        for (const { reject } of group) reject(error)
+    let finishing: Promise<void> = Promise.resolve()
+    do {
+      while (this.#waiting.length > 0) {
+        const group = this.#take()
+        const finish = await this.#begin(group)
+        await finishing
+        finishing = finish === undefined ? Promise.resolve() : settle(group, finish)
       }
-    }
+      await finishing
+    } while (this.#waiting.length > 0)
     this.#running = undefined
+  }
+
+  /** The second half; `undefined` when the first failed, which all of the group are told. */
+  async #begin(group: readonly Waiting<J>[]): Promise<FinishGroup | undefined> {
+    try {
+      return await this.#commit(group.map(({ job }) => job))
+    } catch (error) {
+      for (const { reject } of group) reject(error)
+      return undefined
+    }
   }
 
   #take(): Waiting<J>[] {
@@ -89,5 +100,18 @@ export class GroupCommit<J extends Job> {
     }
     this.#waitingBytes -= groupBytes
     return this.#waiting.splice(0, end)
+  }
+}
+
+/** Never rejects. */
+async function settle<J extends Job>(group: readonly Waiting<J>[], finish: FinishGroup): Promise<void> {
+  try {
+    const results = await finish()
+    for (const [index, result] of results.entries()) {
+      if (result.status === 'fulfilled') group[index]?.resolve(result.value)
+      else group[index]?.reject(result.reason)
+    }
+  } catch (error) {
+    for (const { reject } of group) reject(error)
   }
 }

@@ -17,7 +17,7 @@ import type { IndexChange } from './level-index.js'
 export interface IndexDraftInit {
   /** What the index holds under every key that a mutation of the group reads, by `keyText`. */
   readonly values: ReadonlyMap<string, Uint8Array | undefined>
-  readonly files: ReadonlyMap<number, BodyFileRow>
+  readonly files: { get(file: number): BodyFileRow | undefined }
   /** Where the first new body goes; the others follow it. */
   readonly place: Place
   /** What the disk can still take, bytes. */
@@ -33,6 +33,11 @@ export class IndexDraft {
 
   constructor(init: IndexDraftInit) {
     this.#init = init
+  }
+
+  /** What it changes a key to, if it does. */
+  change(keyText: string): IndexChange | undefined {
+    return this.#changes.get(keyText)
   }
 
   /** As the mutations before left it. Only keys that were asked for beforehand. */

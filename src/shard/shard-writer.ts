@@ -1,14 +1,15 @@
 /**
  * The one writer of a shard: takes mutations in groups and makes each group durable in the order that makes an answer
- * true: bodies synced, their file's name synced, then the index in one synced step, and only then the answers. After
- * a failed write or sync it writes no more; the shard is opened anew. It also gives the room of dead bodies back.
+ * true: bodies synced, their file's name synced, then the index in one synced step, and only then the answers. While one
+ * group is synced the bodies of the next are written. After a failed write or sync it writes no more; the shard is
+ * opened anew. It also gives the room of dead bodies back.
  */
 import type { AbortOptions } from '../base/abort.js'
 import { SubnetError, toSubnetError } from '../base/errors.js'
 import { MIB } from '../base/units.js'
 import type { BodyFiles } from './body-files.js'
 import type { DiskFiles } from './disk-files.js'
-import { GroupCommit } from './group-commit.js'
+import { type FinishGroup, GroupCommit } from './group-commit.js'
 import {
   type BodyFileRow,
   chunkKey,
@@ -74,6 +75,8 @@ export class ShardWriter {
   readonly #sparse = new Set<number>()
   /** Number of the file that gets the next body. */
   #tail = 1
+  /** The newest group whose bodies are written and that is not durable yet. */
+  #written: IndexDraft | undefined
   #failure: SubnetError | undefined
   #moving: Promise<void> | undefined
   #closing = false
@@ -122,38 +125,65 @@ export class ShardWriter {
     await this.#commits.idle()
   }
 
-  async #commit(group: readonly Job[]): Promise<PromiseSettledResult<unknown>[]> {
+  /** Drafts a group and writes its bodies; what it returns makes it durable. */
+  async #commit(group: readonly Job[]): Promise<FinishGroup> {
     if (this.#failure !== undefined) throw this.#failure
-    const [freeBytes, values] = await Promise.all([this.#freeBytes(), this.#values(group)])
-    const place = { file: this.#tail, offset: this.#table.get(this.#tail)?.lengthBytes ?? 0 }
-    const draft = new IndexDraft({ values, files: this.#table, place, freeBytes })
+    const before = this.#written
+    const [freeBytes, values] = await Promise.all([this.#freeBytes(), this.#values(group, before)])
+    const files = { get: (file: number) => before?.files.get(file) ?? this.#table.get(file) }
+    const place = { file: this.#tail, offset: files.get(this.#tail)?.lengthBytes ?? 0 }
+    const draft = new IndexDraft({ values, files, place, freeBytes })
     const results = group.map((job) => this.#apply(job, draft))
+    const sync = await this.#append(place, draft)
+    if (sync instanceof SubnetError) return this.#commitWithoutBodies(group, sync)
+    this.#written = draft
+    this.#leaveTail(draft.files)
+    return async () => {
+      try {
+        await this.#finish(draft, sync)
+      } finally {
+        if (this.#written === draft) this.#written = undefined
+      }
+      return results
+    }
+  }
+
+  /** Writes the bodies; returns what makes them safe, or the failure if the disk has no room. */
+  async #append(place: Place, draft: IndexDraft): Promise<(() => Promise<void>) | SubnetError> {
     try {
-      if (draft.bodies.length > 0) await this.#components.bodies.append(place, draft.bodies)
+      return draft.bodies.length === 0
+        ? async () => undefined
+        : await this.#components.bodies.append(place, draft.bodies)
     } catch (error) {
       const failure = toSubnetError(error, 'DISK')
       if (failure.code !== 'NO_SPACE') throw this.#fail(failure)
-      return this.#commitWithoutBodies(group, failure)
+      return failure
     }
-    const changes = draft.changes()
-    if (changes.length === 0) return results
-    await this.#components.index.write(changes).catch((error: unknown) => {
+  }
+
+  async #finish(draft: IndexDraft, sync: () => Promise<void>): Promise<void> {
+    const fail = (error: unknown) => {
       throw this.#fail(toSubnetError(error, 'DISK'))
-    })
+    }
+    await sync().catch(fail)
+    // The group before failed in the meantime: this one is built on it.
+    if (this.#failure !== undefined) throw this.#failure
+    const changes = draft.changes()
+    if (changes.length === 0) return
+    await this.#components.index.write(changes).catch(fail)
     await this.#settle(draft.files, changes)
-    return results
   }
 
   /** The disk had no room for the bodies of this group: what needs none is done all the same. */
-  async #commitWithoutBodies(
-    group: readonly Job[],
-    failure: SubnetError,
-  ): Promise<PromiseSettledResult<unknown>[]> {
+  async #commitWithoutBodies(group: readonly Job[], failure: SubnetError): Promise<FinishGroup> {
     const others = group.filter(({ mutation }) => mutation.body === 'none')
-    const results = others.length === 0 ? [] : await this.#commit(others)
-    return group.map(
-      (job) => results[others.indexOf(job)] ?? { status: 'rejected' as const, reason: failure },
-    )
+    const finish = others.length === 0 ? async () => [] : await this.#commit(others)
+    return async () => {
+      const results = await finish()
+      return group.map(
+        (job) => results[others.indexOf(job)] ?? { status: 'rejected' as const, reason: failure },
+      )
+    }
   }
 
   #apply({ mutation, signal }: Job, draft: IndexDraft): PromiseSettledResult<unknown> {
@@ -179,16 +209,31 @@ export class ShardWriter {
     return freeBytes
   }
 
-  async #values(group: readonly Job[]): Promise<Map<string, Uint8Array | undefined>> {
+  /** What the mutations read, as the group `before` leaves it. */
+  async #values(
+    group: readonly Job[],
+    before: IndexDraft | undefined,
+  ): Promise<Map<string, Uint8Array | undefined>> {
     const keys = new Map<string, Uint8Array>()
     for (const { mutation } of group) for (const key of mutation.keys) keys.set(keyText(key), key)
     const values = await this.#components.index.getMany([...keys.values()])
-    return new Map([...keys.keys()].map((text, index) => [text, values[index]]))
+    return new Map(
+      [...keys.keys()].map((text, index) => {
+        const change = before?.change(text)
+        return [text, change === undefined ? values[index] : change.value]
+      }),
+    )
   }
 
   #fail(failure: SubnetError): SubnetError {
-    this.#failure = failure
-    return failure
+    this.#failure ??= failure
+    return this.#failure
+  }
+
+  /** The next body goes to a new file when the tail is full, or will be deleted because nothing in it counts any more. */
+  #leaveTail(files: ReadonlyMap<number, BodyFileRow>): void {
+    const row = files.get(this.#tail)
+    if (row !== undefined && (isDead(row) || row.lengthBytes >= this.#init.bodyFileBytes)) this.#tail += 1
   }
 
   /** Takes over the counts that are durable now. */
@@ -197,11 +242,7 @@ export class ShardWriter {
     for (const { key, value } of changes) {
       if (keyText(key) === LOSSES) this.#usage.lostChunks = decodeLossCount(value).listed
     }
-    const tail = this.#table.get(this.#tail)
     const dead = [...files].filter(([, row]) => isDead(row)).map(([file]) => file)
-    if (dead.includes(this.#tail) || (tail !== undefined && tail.lengthBytes >= this.#init.bodyFileBytes)) {
-      this.#tail += 1
-    }
     for (const file of dead) {
       // The index does not name it any more: if it cannot be deleted now, the next start does it.
       await this.#components.bodies.remove(file).catch(() => undefined)
