@@ -38,6 +38,8 @@ export const capacitySchema = z.strictObject({
   heldChunks: integer(0, Number.MAX_SAFE_INTEGER),
   /** What the asking validator's shard still takes; 0 for those who are no validator. */
   freeBytes: bytesField,
+  /** Number of the newest loss in the asking validator's shard; absent before the first. */
+  lastLoss: integer(1, Number.MAX_SAFE_INTEGER).optional(),
 })
 export type Capacity = Omit<z.infer<typeof capacitySchema>, 'type'>
 

@@ -262,13 +262,16 @@ export class Miner implements Startable {
 
   async #capacity(asker: Session): Promise<Capacity> {
     const held = [...this.#store.usage().values()]
-    const room = await this.#keeper.ask('room', { validator: toSs58(asker.key) })
+    const validator = toSs58(asker.key)
+    const room = await this.#keeper.ask('room', { validator })
+    const lastLoss = (await this.#store.get(validator)?.losses(0, 1))?.last ?? 0
     return {
       budgetBytes: this.#store.plan()?.budgetBytes ?? 0,
       heldBytes: held.reduce((sum, { bytes }) => sum + bytes, 0),
       heldChunks: held.reduce((sum, { chunks }) => sum + chunks, 0),
       // What it cannot take now it does not offer.
       freeBytes: this.#health.trouble === undefined ? room.freeBytes : 0,
+      ...(lastLoss === 0 ? {} : { lastLoss }),
     }
   }
 }

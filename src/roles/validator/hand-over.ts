@@ -42,13 +42,14 @@ export class HandOver {
   }
 
   /**
-   * Hears what the miner has lost of ours and marks it, one answer at a time: the next visit hears the rest. Rejects as
+   * Hears what the miner has lost of ours up to `lastLoss` and marks it, one answer at a time: the next visit hears the rest. Rejects as
    * `give` does.
    */
-  async hear(miner: KnownPeer, options: AbortOptions = {}): Promise<void> {
+  async hear(miner: KnownPeer, lastLoss: number, options: AbortOptions = {}): Promise<void> {
     const { ledger, logger } = this.#components
     const hotkey = toSs58(miner.hotkey)
     const after = await ledger.lossesHeard(hotkey)
+    if (after === lastLoss) return
     const { last, losses } = await askLosses(this.#components, miner, after, options)
     // It began anew and counts from the start again.
     const heard = last < after ? 0 : (losses.at(-1)?.[0] ?? after)

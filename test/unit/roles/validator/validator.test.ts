@@ -53,7 +53,9 @@ async function start(path: string) {
     const sessions = mesh.join({ peerId: peerOf(number).peerId, role: 'miner', key })
     const capacity = async () => {
       miner.visits += 1
-      return { budgetBytes: GIB, heldBytes: 0, heldChunks: 0, freeBytes: GIB }
+      const lastLoss = miner.lost.length
+      const claim = { budgetBytes: GIB, heldBytes: 0, heldChunks: 0, freeBytes: GIB }
+      return lastLoss === 0 ? claim : { ...claim, lastLoss }
     }
     const confirm = async (_validator: Uint8Array, _object: Uint8Array, signature: Uint8Array) => {
       if (miner.refusal !== undefined) throw miner.refusal
