@@ -10,6 +10,8 @@ export interface GroupCommitInit {
   readonly groupBytesMax: number
   /** Sum of `costBytes` that may wait; more is refused with `BUSY`. */
   readonly waitingBytesMax: number
+  /** Sum of `costBytes` from which a group is begun while the one before ends: little things rather share a sync. */
+  readonly overlapBytes: number
 }
 
 /** One piece of work. */
@@ -38,6 +40,8 @@ export class GroupCommit<J extends Job> {
   readonly #init: GroupCommitInit
   readonly #waiting: Waiting<J>[] = []
   #waitingBytes = 0
+  /** Told when enough waits to begin with. */
+  #onWaiting: () => void = () => undefined
   #running: Promise<void> | undefined
 
   constructor(commit: CommitGroup<J>, init: GroupCommitInit) {
@@ -55,6 +59,7 @@ export class GroupCommit<J extends Job> {
     return new Promise((resolve, reject) => {
       this.#waiting.push({ job, resolve, reject })
       this.#waitingBytes += job.costBytes
+      if (this.#waitingBytes >= this.#init.overlapBytes) this.#onWaiting()
       this.#running ??= this.#drain()
     })
   }
@@ -67,16 +72,27 @@ export class GroupCommit<J extends Job> {
   async #drain(): Promise<void> {
     // One turn later: jobs started together share the first group too.
     await Promise.resolve()
-    let finishing: Promise<void> = Promise.resolve()
-    do {
-      while (this.#waiting.length > 0) {
-        const group = this.#take()
-        const finish = await this.#begin(group)
-        await finishing
-        finishing = finish === undefined ? Promise.resolve() : settle(group, finish)
+    let finishing = Promise.resolve()
+    let ended = true
+    for (;;) {
+      if (!ended && this.#waitingBytes < this.#init.overlapBytes) {
+        const current = finishing
+        await new Promise<void>((resolve) => {
+          this.#onWaiting = resolve
+          void current.then(resolve)
+        })
+        continue
       }
+      if (this.#waiting.length === 0) break
+      const group = this.#take()
+      const finish = await this.#begin(group)
       await finishing
-    } while (this.#waiting.length > 0)
+      if (finish === undefined) continue
+      ended = false
+      finishing = settle(group, finish).then(() => {
+        ended = true
+      })
+    }
     this.#running = undefined
   }
 

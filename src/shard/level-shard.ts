@@ -60,6 +60,7 @@ export interface LevelShardInit {
   readonly path: string
   readonly bodyFileBytes?: number
   readonly reserveBytes?: number
+  readonly overlapBytes?: number
 }
 
 export const LEVEL_SHARD_DEFAULTS = {
@@ -67,6 +68,8 @@ export const LEVEL_SHARD_DEFAULTS = {
   bodyFileBytes: 64 * MIB,
   /** What new bodies leave free on the disk: room for the index, and to move bodies when a file is emptied. */
   reserveBytes: 128 * MIB,
+  /** A few chunks: their writing takes as long as a sync. */
+  overlapBytes: 4 * MIB,
 } as const
 
 const MACHINE: LevelShardComponents = { files: nodeFiles, openIndex: openLevelIndex }

@@ -45,6 +45,8 @@ export interface ShardWriterInit {
   readonly bodyFileBytes: number
   /** What new bodies leave free on the disk, bytes. Moved ones leave half of it, everything else a quarter. */
   readonly reserveBytes: number
+  /** Bytes that wait from which a group is written while the one before is synced. */
+  readonly overlapBytes: number
 }
 
 /** Bodies written at once: enough to make a sync cheap, little enough that nobody waits long for one. */
@@ -64,10 +66,7 @@ interface Job {
 export class ShardWriter {
   readonly #components: ShardWriterComponents
   readonly #init: ShardWriterInit
-  readonly #commits = new GroupCommit<Job>((group) => this.#commit(group), {
-    groupBytesMax: GROUP_BYTES_MAX,
-    waitingBytesMax: WAITING_BYTES_MAX,
-  })
+  readonly #commits: GroupCommit<Job>
   /** Every body file that holds a chunk. */
   readonly #table = new Map<number, BodyFileRow>()
   readonly #usage = { chunks: 0, bytes: 0, trashBytes: 0, diskBytes: 0, lostChunks: 0 }
@@ -84,6 +83,11 @@ export class ShardWriter {
   constructor(components: ShardWriterComponents, init: ShardWriterInit) {
     this.#components = components
     this.#init = init
+    this.#commits = new GroupCommit<Job>((group) => this.#commit(group), {
+      groupBytesMax: GROUP_BYTES_MAX,
+      waitingBytesMax: WAITING_BYTES_MAX,
+      overlapBytes: init.overlapBytes,
+    })
   }
 
   /** Reads the counts of the body files and drops what a crash left behind. Once, before anything else. */

@@ -86,6 +86,27 @@ describe('LevelShard on a failing disk', () => {
       })
     }
 
+    it('answers no put whose group was written beside one that failed', async () => {
+      const { disk, shard } = await startShard()
+      let goOn: () => void = () => undefined
+      const hanging = new Promise<void>((resolve) => {
+        goOn = resolve
+      })
+      disk.beforeSync = () => hanging
+      failOnce(disk, 'dataSync', 'EIO')
+      const first = assert.rejects(shard.put(testChunk(1, 500)), isDisk)
+      await until(() => disk.count('write') === 1, { deadlineMs: 2_000 })
+      const second = assert.rejects(shard.put(testChunk(2, 500)), isDisk)
+      await until(() => disk.count('write') === 2, { deadlineMs: 2_000 })
+      goOn()
+      await Promise.all([first, second])
+      assert.equal(disk.count('index.write'), 1, 'that of the start')
+      await shard.stop()
+      await shard.start()
+      assert.equal(shard.usage().chunks, 0)
+      await shard.stop()
+    })
+
     it('refuses to start where it cannot make the disk safe', async () => {
       for (const operation of ['makeDir', 'syncDir', 'index.write'] as const) {
         const disk = new SimDisk()

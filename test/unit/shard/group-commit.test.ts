@@ -23,7 +23,7 @@ function recorded(init: { groupBytesMax?: number; waitingBytesMax?: number } = {
             : { status: 'fulfilled' as const, value: `${name} done` },
         )
     },
-    { groupBytesMax: 100, waitingBytesMax: 100, ...init },
+    { groupBytesMax: 100, waitingBytesMax: 100, overlapBytes: 1_000, ...init },
   )
   const endGroup = async () => {
     await turn()
@@ -68,7 +68,7 @@ describe('GroupCommit', () => {
           return [{ status: 'fulfilled', value: name }]
         }
       },
-      { groupBytesMax: 1, waitingBytesMax: 100 },
+      { groupBytesMax: 1, waitingBytesMax: 100, overlapBytes: 1 },
     )
     const outcomes = Promise.allSettled(
       ['a', 'unbegun', 'unended', 'b'].map((name) => commits.run(job(name))),
@@ -108,7 +108,7 @@ describe('GroupCommit', () => {
         if (failures-- > 0) throw new Error('no disk')
         return async () => group.map(() => ({ status: 'fulfilled', value: undefined }))
       },
-      { groupBytesMax: 10, waitingBytesMax: 10 },
+      { groupBytesMax: 10, waitingBytesMax: 10, overlapBytes: 10 },
     )
     await assert.rejects(commits.run(job('a')), /no disk/)
     await commits.run(job('b'))
