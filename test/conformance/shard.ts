@@ -269,7 +269,9 @@ function listsLosses({ make }: ShardSuite): void {
     assert.equal(await test.shard.lose(chunks[1].digest, 90), false)
     assert.equal(await test.shard.lose(testId(32, 1), 300), true, 'one it never held')
     assert.deepEqual(await heldOf(test.shard, chunks), [false, false, true])
-    assert.deepEqual(test.shard.usage(), { ...usageOf(1, 100, 100), lostChunks: 3 })
+    // The room of what was lost comes back in the background.
+    const { diskBytes: _, ...usage } = test.shard.usage()
+    assert.deepEqual(usage, { chunks: 1, bytes: 100, trashBytes: 0, lostChunks: 3 })
     const listed = async (after: number, limit: number) => {
       const { last, losses } = await test.shard.losses(after, limit)
       return [last, ...losses.map(({ number, digest }) => `${number} ${hex(digest)}`)]
