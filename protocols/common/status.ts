@@ -19,6 +19,7 @@ export const WIRE_STATUS = {
   NOT_DURABLE: 11,
   UNRECOVERABLE: 12,
   INTERNAL: 13,
+  UNAVAILABLE: 14,
 } as const satisfies Partial<Record<ErrorCode, number>>
 
 const CODE_OF_STATUS: ReadonlyMap<number, ErrorCode> = new Map(

@@ -6,8 +6,10 @@
  */
 import { equals } from 'uint8arrays'
 import { childSignal } from '../../src/base/abort.js'
+import { BufferPool } from '../../src/base/buffer-pool.js'
 import { SubnetError } from '../../src/base/errors.js'
 import { LeafHasher } from '../../src/crypto/merkle.js'
+import { CHUNK_SIZE } from '../../src/redundancy/profiles.js'
 import type { NewChunk } from '../../src/shard/shard.js'
 import type { FrameStream } from '../common/frames.js'
 import type { WireDomain } from '../common/signed.js'
@@ -30,7 +32,7 @@ import {
 
 /** Room set aside for a body that is about to come in. Exactly one of the two is called, once. */
 export interface Reservation {
-  /** Resolves when the chunk is durable. */
+  /** Resolves when the chunk is durable; its bytes are only lent until then. */
   keep(chunk: Omit<NewChunk, 'expiresBlock' | 'order'>): Promise<'stored' | 'present'>
   release(): void
 }
@@ -61,9 +63,13 @@ export interface StoreServerInit {
   readonly miner: Uint8Array
 }
 
+/** Whole chunks' buffers kept between bodies: what a disk that keeps up has under way. */
+const FREE_BUFFERS_MAX = 32
+
 type ChunkHeader = Extract<StoreRequest, { type: 'chunk' }>
 
 export function serveStore(components: StoreServerComponents, init: StoreServerInit): void {
+  const buffers = new BufferPool({ sizeBytes: CHUNK_SIZE, freeMax: FREE_BUFFERS_MAX })
   serve(components, STORE, ['client'], async (frames, session) => {
     const { authority, handler } = components
     const { order } = await frames.readMessage(storeOpenSchema, 'open', { headerBytesMax: OPEN_BYTES_MAX })
@@ -75,8 +81,16 @@ export function serveStore(components: StoreServerComponents, init: StoreServerI
       miner: init.miner,
     })
     await frames.writeMessage({ type: 'opened', creditChunks: STORE_CREDIT_CHUNKS_MAX })
-    await new StoreExchange(frames, order, authority, handler).run()
+    await new StoreExchange({ frames, order, authority, handler, buffers }).run()
   })
+}
+
+interface ExchangeComponents {
+  readonly frames: FrameStream
+  readonly order: Order
+  readonly authority: Pick<Authority, 'block'>
+  readonly handler: StoreHandler
+  readonly buffers: BufferPool
 }
 
 /** One open stream: reads one body at a time while earlier ones are on their way to the disk. */
@@ -85,6 +99,7 @@ class StoreExchange {
   readonly #order: Order
   readonly #authority: Pick<Authority, 'block'>
   readonly #handler: StoreHandler
+  readonly #buffers: BufferPool
   /** Chunks until their answer is written: what a peer that reads no answers can make us remember. */
   readonly #keeping = new Set<Promise<void>>()
   /** Answers are written one after the other. */
@@ -92,11 +107,12 @@ class StoreExchange {
   /** Aborted by this node's own trouble with a chunk, which ends the stream. */
   readonly #scope = childSignal()
 
-  constructor(frames: FrameStream, order: Order, authority: Pick<Authority, 'block'>, handler: StoreHandler) {
+  constructor({ frames, order, authority, handler, buffers }: ExchangeComponents) {
     this.#frames = frames
     this.#order = order
     this.#authority = authority
     this.#handler = handler
+    this.#buffers = buffers
   }
 
   async run(): Promise<void> {
@@ -131,18 +147,22 @@ class StoreExchange {
       await this.#refuse(header, error)
       return
     }
-    const received = await this.#readBody(header).catch((error: unknown) => {
+    // One buffer: kept as it arrives, a body of one-byte pieces would take a hundred times its size.
+    const { sizeBytes } = header
+    const body = sizeBytes === CHUNK_SIZE ? this.#buffers.take() : new Uint8Array(sizeBytes)
+    const received = await this.#readBody(header, body).catch((error: unknown) => {
+      this.#buffers.give(body)
       reservation.release()
       throw error
     })
-    const keeping = this.#keep(header, reservation, received).finally(() => this.#keeping.delete(keeping))
+    const keeping = this.#keep(header, reservation, received, body).finally(() =>
+      this.#keeping.delete(keeping),
+    )
     this.#keeping.add(keeping)
   }
 
-  /** The body as one buffer: kept as it arrives, a body of one-byte pieces would take a hundred times its size. */
-  async #readBody(header: ChunkHeader): Promise<Omit<NewChunk, 'expiresBlock' | 'order'>> {
+  async #readBody(header: ChunkHeader, body: Uint8Array): Promise<Omit<NewChunk, 'expiresBlock' | 'order'>> {
     const { sizeBytes } = header
-    const body = new Uint8Array(sizeBytes)
     const hasher = new LeafHasher()
     let filled = 0
     await this.#frames.readBody(sizeBytes, (piece) => {
@@ -162,9 +182,12 @@ class StoreExchange {
     { number }: ChunkHeader,
     reservation: Reservation,
     chunk: Omit<NewChunk, 'expiresBlock' | 'order'>,
+    body: Uint8Array,
   ): Promise<void> {
     try {
       const outcome = await reservation.keep(chunk)
+      // Only now: after a failure the disk may still be at work on it, and would write another chunk's bytes.
+      this.#buffers.give(body)
       await this.#answer({ type: 'kept', number, present: outcome === 'present' })
     } catch (error) {
       if (isTellable(error)) await this.#refuse({ number }, error)

@@ -17,6 +17,8 @@ export const ERROR_CODES = {
   NO_SPACE: { retryable: true },
   /** The other side is at a limit now; `data.retryAfterMs` says when to come back. */
   BUSY: { retryable: true },
+  /** The other side cannot serve now, and says why; others may. */
+  UNAVAILABLE: { retryable: true },
   /** The thing asked for is not held here. */
   NOT_FOUND: { retryable: false },
   /** Bytes do not hash to the digest or root that names them. */

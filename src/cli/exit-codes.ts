@@ -22,6 +22,7 @@ const EXIT_OF_CODE: Readonly<Record<ErrorCode, number>> = {
   CHAIN_UNAVAILABLE: 69,
   DISK: 74,
   BUSY: 75,
+  UNAVAILABLE: 75,
   TIMEOUT: 75,
   NO_SPACE: 75,
   REFUSED: 77,

@@ -6,7 +6,7 @@
 import { createHash } from 'node:crypto'
 import { equals } from 'uint8arrays/equals'
 import { invariant } from '../base/errors.js'
-import { DIGEST_BYTES, sha256 } from './hash.js'
+import { DIGEST_BYTES, sha256, sha256Into } from './hash.js'
 
 /** Bytes of every leaf but the last, which holds the rest. */
 export const LEAF_BYTES = 4096
@@ -61,7 +61,7 @@ export class LeafHasher {
       grown.set(this.#leafHashes)
       this.#leafHashes = grown
     }
-    this.#leafHashes.set(this.#leaf.hash(this.#filledBytes), this.#leaves * DIGEST_BYTES)
+    this.#leaf.hashInto(this.#filledBytes, this.#leafHashes, this.#leaves * DIGEST_BYTES)
     this.#leaves++
     this.#filledBytes = 0
   }
@@ -69,7 +69,33 @@ export class LeafHasher {
 
 /** Root over leaf hashes, 32 bytes each; at least one. */
 export function merkleRoot(leafHashes: Uint8Array): Uint8Array {
-  return rootOf(leafHashes, { first: 0, end: countOf(leafHashes) })
+  // Level by level in one buffer: two by two, an odd last one goes up as it is. The largest power of two is left so.
+  const level = Uint8Array.from(leafHashes)
+  const node = new Uint8Array(1 + 2 * DIGEST_BYTES)
+  node[0] = NODE_DOMAIN
+  let count = countOf(leafHashes)
+  while (count > 1) {
+    const pairs = Math.floor(count / 2)
+    for (let pair = 0; pair < pairs; pair += 1) {
+      node.set(level.subarray(2 * pair * DIGEST_BYTES, 2 * (pair + 1) * DIGEST_BYTES), 1)
+      sha256Into(node, level, pair * DIGEST_BYTES)
+    }
+    if (count % 2 === 1)
+      level.copyWithin(pairs * DIGEST_BYTES, (count - 1) * DIGEST_BYTES, count * DIGEST_BYTES)
+    count = Math.ceil(count / 2)
+  }
+  return level.slice(0, DIGEST_BYTES)
+}
+
+/** Whether these bytes are the leaves from `firstLeaf` on; all of them whole, but the body's last. */
+export function hasLeaves(bytes: Uint8Array, leafHashes: Uint8Array, firstLeaf: number): boolean {
+  const scratch = new LeafScratch()
+  for (let at = 0; at < bytes.length; at += LEAF_BYTES) {
+    const leaf = firstLeaf + at / LEAF_BYTES
+    if (leaf >= countOf(leafHashes)) return false
+    if (!equals(scratch.hashOf(bytes.subarray(at, at + LEAF_BYTES)), hashAt(leafHashes, leaf))) return false
+  }
+  return true
 }
 
 /**
@@ -194,12 +220,14 @@ class LeafScratch {
   readonly #bytes = new Uint8Array(1 + LEAF_BYTES).fill(LEAF_DOMAIN)
   readonly body = this.#bytes.subarray(1)
 
-  hash(lengthBytes: number): Uint8Array {
-    return sha256(this.#bytes.subarray(0, 1 + lengthBytes))
+  hashInto(lengthBytes: number, target: Uint8Array, offset: number): void {
+    sha256Into(this.#bytes.subarray(0, 1 + lengthBytes), target, offset)
   }
 
   hashOf(leaf: Uint8Array): Uint8Array {
     this.body.set(leaf)
-    return this.hash(leaf.length)
+    const digest = new Uint8Array(DIGEST_BYTES)
+    this.hashInto(leaf.length, digest, 0)
+    return digest
   }
 }

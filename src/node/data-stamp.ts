@@ -8,7 +8,7 @@ import { z } from 'zod'
 import { SubnetError } from '../base/errors.js'
 
 /** Grows when older programs could not read what newer ones write. */
-export const DATA_LAYOUT = 2
+export const DATA_LAYOUT = 3
 const FILE_NAME = 'stamp.json'
 
 const stampSchema = z.strictObject({

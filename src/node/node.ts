@@ -31,6 +31,7 @@ import {
 } from '../config/defaults.js'
 import { cryptoReady, type Signer, sr25519Signer, toSs58 } from '../crypto/keys.js'
 import type { AllowanceInit } from '../roles/miner/allowance.js'
+import { type Housekeeping, MAINNET_HOUSEKEEPING } from '../roles/miner/housekeeping.js'
 import { type HeldShard, Miner, type MinerComponents } from '../roles/miner/miner.js'
 import type { AuditReport } from '../roles/validator/auditor.js'
 import type { WatchedMiner } from '../roles/validator/miner-watch.js'
@@ -67,6 +68,8 @@ export interface NodeInit {
   readonly allowance?: AllowanceInit
   /** Miner: between two looks at stakes and free space. */
   readonly replanIntervalMs?: number
+  /** Miner: how often it looks after its disk; `MAINNET_HOUSEKEEPING` by default. */
+  readonly housekeeping?: Housekeeping
   /** Validator: between two visits to each miner. */
   readonly visitIntervalMs?: number
   /** Validator: what weights it wants, asked once an epoch. */
@@ -107,13 +110,12 @@ export interface NodeStatus extends NodeIdentity {
   /** Miner: bytes offered, and what is held for whom. */
   readonly budgetBytes?: number
   readonly shards?: readonly HeldShard[]
+  /** Miner: why it serves nothing now; absent while its disk works. */
+  readonly diskTrouble?: string
 }
 
 const REPLAN_INTERVAL_MS = 10 * 60_000
 const VISIT_INTERVAL_MS = 10_000
-const SWEEP_INTERVAL_MS = 60_000
-/** A released chunk is dropped 7 days later, by the chain's block time. */
-const TRASH_MS = 7 * 24 * 3_600_000
 
 /** A miner or validator. Does nothing before `start`. */
 export function createNode(init: NodeInit, options: NodeOptions = {}): SubnetNode {
@@ -198,9 +200,7 @@ export class SubnetNode implements Startable {
       validatorPermit: member?.validatorPermit ?? false,
       members: view.members().length,
       validators: view.validators().length,
-      ...(role instanceof Validator
-        ? { minersUp: (await role.miners()).length }
-        : { budgetBytes: role.held().budgetBytes, shards: role.held().shards }),
+      ...(role instanceof Validator ? { minersUp: (await role.miners()).length } : minerStatus(role)),
     }
   }
 
@@ -300,9 +300,9 @@ export class SubnetNode implements Startable {
       threshold: this.#init.threshold ?? DEFAULT_THRESHOLD,
       capacityBytes: this.#init.capacityBytes,
       replanIntervalMs: this.#init.replanIntervalMs ?? REPLAN_INTERVAL_MS,
-      sweepIntervalMs: SWEEP_INTERVAL_MS,
+      housekeeping: this.#init.housekeeping ?? MAINNET_HOUSEKEEPING,
       allowance: this.#init.allowance,
-      trashBlocks: Math.ceil(TRASH_MS / blockMs),
+      blockMs,
     })
   }
 
@@ -331,6 +331,11 @@ export class SubnetNode implements Startable {
     }
     return await loadOrCreateWallet(ownWallet(dataPath), this.#options.random)
   }
+}
+
+function minerStatus(miner: Miner): Pick<NodeStatus, 'budgetBytes' | 'shards' | 'diskTrouble'> {
+  const { budgetBytes, shards, diskTrouble } = miner.held()
+  return { budgetBytes, shards, ...(diskTrouble === undefined ? {} : { diskTrouble }) }
 }
 
 /** Where a node keeps its own keys when no wallet is given. */

@@ -16,6 +16,8 @@ interface Tail {
   readonly file: DiskFile
   /** The directory is synced since the file got its name. */
   named: boolean
+  /** Writes that are not synced yet: the last of them closes a file that is not the tail any more. */
+  unsynced: number
 }
 
 export class BodyFiles {
@@ -43,15 +45,16 @@ export class BodyFiles {
     const file = await this.#files.open(this.#pathOf(newest), 'write')
     const sizeBytes = await file.sizeBytes()
     if (sizeBytes > row.lengthBytes) await file.truncate(row.lengthBytes)
-    this.#tail = { number: newest, file, named: true }
+    this.#tail = { number: newest, file, named: true, unsynced: 0 }
     return sizeBytes < row.lengthBytes ? newest + 1 : newest
   }
 
   /**
-   * Resolves when the pieces are on the disk from `place` on, and the file's name with them. `NO_SPACE` when they do
-   * not fit: nothing was changed that counts. `DISK` when anything else fails: what is on the disk is not known.
+   * Writes the pieces from `place` on, and resolves with what makes them safe, and their file's name with them; it must
+   * be called, and has ended before that of a later write begins. `NO_SPACE` when they do not fit: nothing was changed
+   * that counts. `DISK` when anything else fails, in either half: what is on the disk is not known.
    */
-  async append(place: Place, pieces: readonly Uint8Array[]): Promise<void> {
+  async append(place: Place, pieces: readonly Uint8Array[]): Promise<() => Promise<void>> {
     const tail = await this.#openTail(place.file).catch(rethrow)
     try {
       await tail.file.write(pieces, place.offset)
@@ -60,12 +63,18 @@ export class BodyFiles {
       await tail.file.truncate(place.offset).catch(() => undefined)
       rethrow(error)
     }
-    try {
-      await tail.file.dataSync()
-      if (!tail.named) await this.#files.syncDir(this.#path)
-      tail.named = true
-    } catch (cause) {
-      throw new SubnetError('DISK', 'bodies could not be synced', { cause })
+    tail.unsynced += 1
+    return async () => {
+      try {
+        await tail.file.dataSync()
+        if (!tail.named) await this.#files.syncDir(this.#path)
+        tail.named = true
+      } catch (cause) {
+        throw new SubnetError('DISK', 'bodies could not be synced', { cause })
+      } finally {
+        tail.unsynced -= 1
+        if (tail.unsynced === 0 && this.#tail !== tail) await tail.file.close()
+      }
     }
   }
 
@@ -97,14 +106,14 @@ export class BodyFiles {
   async close(): Promise<void> {
     const tail = this.#tail
     this.#tail = undefined
-    await tail?.file.close()
+    if (tail?.unsynced === 0) await tail.file.close()
   }
 
   async #openTail(number: number): Promise<Tail> {
     if (this.#tail?.number === number) return this.#tail
     await this.close()
     const file = await this.#files.open(this.#pathOf(number), 'write')
-    this.#tail = { number, file, named: false }
+    this.#tail = { number, file, named: false, unsynced: 0 }
     return this.#tail
   }
 

@@ -3,7 +3,7 @@
  * operation and record their order. It knows nothing of chunks.
  */
 import { constants } from 'node:fs'
-import { type FileHandle, mkdir, open, readdir, statfs, unlink } from 'node:fs/promises'
+import { type FileHandle, mkdir, open, readdir, rm, statfs, unlink } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
 import { SubnetError } from '../base/errors.js'
 
@@ -32,6 +32,8 @@ export interface DiskFiles {
   /** Resolves when the directory's names are on the disk. */
   syncDir(path: string): Promise<void>
   unlink(path: string): Promise<void>
+  /** Deletes a directory with everything in it, as far as it gets when it fails; none is fine. Durable when it resolves. */
+  removeDir(path: string): Promise<void>
   /** Bytes this user may still write on the disk that holds `path`. */
   freeBytes(path: string): Promise<number>
 }
@@ -60,6 +62,10 @@ export const nodeFiles: DiskFiles = {
     }
   },
   unlink: (path) => unlink(path),
+  async removeDir(path) {
+    await rm(path, { recursive: true, force: true })
+    await nodeFiles.syncDir(dirname(resolve(path)))
+  },
   async freeBytes(path) {
     const { bavail, bsize } = await statfs(path)
     return bavail * bsize

@@ -3,13 +3,21 @@
  * the body files' new counts. In memory only; dropping it undoes everything.
  */
 import { invariant, SubnetError } from '../base/errors.js'
-import { type BodyFileRow, encodeFileRow, fileKey, keyText, type Place } from './index-codec.js'
+import {
+  type BodyFileRow,
+  EMPTY_FILE,
+  encodeFileRow,
+  fileKey,
+  isDead,
+  keyText,
+  type Place,
+} from './index-codec.js'
 import type { IndexChange } from './level-index.js'
 
 export interface IndexDraftInit {
   /** What the index holds under every key that a mutation of the group reads, by `keyText`. */
   readonly values: ReadonlyMap<string, Uint8Array | undefined>
-  readonly files: ReadonlyMap<number, BodyFileRow>
+  readonly files: { get(file: number): BodyFileRow | undefined }
   /** Where the first new body goes; the others follow it. */
   readonly place: Place
   /** What the disk can still take, bytes. */
@@ -25,6 +33,11 @@ export class IndexDraft {
 
   constructor(init: IndexDraftInit) {
     this.#init = init
+  }
+
+  /** What it changes a key to, if it does. */
+  change(keyText: string): IndexChange | undefined {
+    return this.#changes.get(keyText)
   }
 
   /** As the mutations before left it. Only keys that were asked for beforehand. */
@@ -50,20 +63,28 @@ export class IndexDraft {
     const place = { file: this.#init.place.file, offset: this.#init.place.offset + this.#bodyBytes }
     for (const piece of pieces) this.#bodies.push(piece)
     this.#bodyBytes += sizeBytes
-    const { liveBytes, liveChunks } = this.#file(place.file)
-    this.#files.set(place.file, {
-      lengthBytes: place.offset + sizeBytes,
-      liveBytes: liveBytes + sizeBytes,
-      liveChunks: liveChunks + 1,
-    })
+    this.#change(place.file, { lengthBytes: sizeBytes, liveBytes: sizeBytes, liveChunks: 1 })
     return place
   }
 
-  /** Counts a body as dead. */
+  /** Counts a held body as dead. */
   dropBody(file: number, sizeBytes: number): void {
-    const { lengthBytes, liveBytes, liveChunks } = this.#file(file)
-    invariant(liveBytes >= sizeBytes && liveChunks >= 1, 'a body file counts what it holds')
-    this.#files.set(file, { lengthBytes, liveBytes: liveBytes - sizeBytes, liveChunks: liveChunks - 1 })
+    this.#change(file, { liveBytes: -sizeBytes, liveChunks: -1 })
+  }
+
+  /** Counts a held body as trash. */
+  trashBody(file: number, sizeBytes: number): void {
+    this.#change(file, { liveBytes: -sizeBytes, liveChunks: -1, trashBytes: sizeBytes, trashChunks: 1 })
+  }
+
+  /** Counts a body in the trash as held. */
+  reviveBody(file: number, sizeBytes: number): void {
+    this.#change(file, { liveBytes: sizeBytes, liveChunks: 1, trashBytes: -sizeBytes, trashChunks: -1 })
+  }
+
+  /** Counts a body in the trash as dead. */
+  dropTrash(file: number, sizeBytes: number): void {
+    this.#change(file, { trashBytes: -sizeBytes, trashChunks: -1 })
   }
 
   /** Pieces to write at the init's place, in order. */
@@ -71,7 +92,7 @@ export class IndexDraft {
     return this.#bodies
   }
 
-  /** The counts that changed; a file with no live chunk may go. */
+  /** The counts that changed; a file in which nothing counts may go. */
   get files(): ReadonlyMap<number, BodyFileRow> {
     return this.#files
   }
@@ -80,14 +101,25 @@ export class IndexDraft {
   changes(): IndexChange[] {
     const counts = [...this.#files].map(([file, row]) => ({
       key: fileKey(file),
-      value: row.liveChunks === 0 ? undefined : encodeFileRow(row),
+      value: isDead(row) ? undefined : encodeFileRow(row),
     }))
     return [...this.#changes.values(), ...counts]
   }
 
-  #file(file: number): BodyFileRow {
-    const row = this.#files.get(file) ?? this.#init.files.get(file)
-    return row ?? { lengthBytes: 0, liveBytes: 0, liveChunks: 0 }
+  #change(file: number, by: Partial<BodyFileRow>): void {
+    const row = this.#files.get(file) ?? this.#init.files.get(file) ?? EMPTY_FILE
+    const next = {
+      lengthBytes: row.lengthBytes + (by.lengthBytes ?? 0),
+      liveBytes: row.liveBytes + (by.liveBytes ?? 0),
+      liveChunks: row.liveChunks + (by.liveChunks ?? 0),
+      trashBytes: row.trashBytes + (by.trashBytes ?? 0),
+      trashChunks: row.trashChunks + (by.trashChunks ?? 0),
+    }
+    invariant(
+      Object.values(next).every((value) => value >= 0),
+      'a body file counts what it holds',
+    )
+    this.#files.set(file, next)
   }
 }
 

@@ -17,20 +17,37 @@ import {
   decodeChunkRow,
   decodeExpiryKey,
   decodeLease,
+  decodeLossCount,
   decodeOrderRow,
   type ExpiryEntry,
   expiryRange,
   INDEX_VERSION,
   idOfKey,
+  keptRange,
   leaseKey,
   leaseRange,
   leavesKey,
+  lossCountKey,
+  lossRange,
+  numberOfLossKey,
   orderKey,
+  scrubKey,
+  trashKey,
+  trashRange,
   versionKey,
 } from './index-codec.js'
 import { type IndexDb, type OpenIndex, openLevelIndex } from './level-index.js'
-import { endLease, forgetExpired, keepLease, putChunk, removeChunk, useOrder } from './mutations.js'
-import type { ChunkInfo, LeaseRow, NewChunk, OrderUse, Shard, ShardUsage } from './shard.js'
+import {
+  endLease,
+  forgetExpired,
+  keepLease,
+  loseChunk,
+  markScrubbed,
+  putChunk,
+  removeChunk,
+  useOrder,
+} from './mutations.js'
+import type { ChunkInfo, LeaseRow, Loss, NewChunk, OrderUse, Shard, ShardUsage } from './shard.js'
 import { ShardWriter } from './shard-writer.js'
 
 export interface LevelShardComponents {
@@ -43,6 +60,7 @@ export interface LevelShardInit {
   readonly path: string
   readonly bodyFileBytes?: number
   readonly reserveBytes?: number
+  readonly overlapBytes?: number
 }
 
 export const LEVEL_SHARD_DEFAULTS = {
@@ -50,6 +68,8 @@ export const LEVEL_SHARD_DEFAULTS = {
   bodyFileBytes: 64 * MIB,
   /** What new bodies leave free on the disk: room for the index, and to move bodies when a file is emptied. */
   reserveBytes: 128 * MIB,
+  /** A few chunks: their writing takes as long as a sync. */
+  overlapBytes: 4 * MIB,
 } as const
 
 const MACHINE: LevelShardComponents = { files: nodeFiles, openIndex: openLevelIndex }
@@ -72,7 +92,7 @@ class LevelShard implements Shard {
   readonly #inFlight = new Set<Promise<unknown>>()
   #session: Session | undefined
   #stopping: Promise<void> | undefined
-  #lastUsage: ShardUsage = { chunks: 0, bytes: 0, diskBytes: 0 }
+  #lastUsage: ShardUsage = { chunks: 0, bytes: 0, trashBytes: 0, diskBytes: 0, lostChunks: 0 }
 
   constructor(components: LevelShardComponents, init: Required<LevelShardInit>) {
     this.#components = components
@@ -107,13 +127,56 @@ class LevelShard implements Shard {
     return this.#run((writer) => writer.run(removeChunk(digest)))
   }
 
-  expire(block: number, limit: number): Promise<number> {
+  expire(block: number, limit: number, trashUntilBlock?: number): Promise<number> {
     return this.#run(async (writer, { index }) => {
       const entries: ExpiryEntry[] = []
-      for await (const [key] of index.entries({ ...expiryRange(block), limit }))
-        entries.push(decodeExpiryKey(key))
+      for (const range of [expiryRange(block), trashRange(block)]) {
+        if (entries.length === limit) break
+        for await (const [key] of index.entries({ ...range, limit: limit - entries.length }))
+          entries.push(decodeExpiryKey(key))
+      }
+      return entries.length === 0 ? 0 : await writer.run(forgetExpired(entries, trashUntilBlock))
+    })
+  }
+
+  shrinkTrash(bytesMax: number, limit: number): Promise<number> {
+    return this.#run(async (writer, { index }) => {
+      const entries: ExpiryEntry[] = []
+      let excessBytes = writer.usage().trashBytes - bytesMax
+      if (excessBytes <= 0) return 0
+      for await (const [key] of index.entries({ ...trashRange(), limit })) {
+        const entry = decodeExpiryKey(key)
+        const value = await index.get(trashKey(entry.id))
+        // Revived meanwhile.
+        if (value === undefined) continue
+        entries.push(entry)
+        excessBytes -= decodeChunkRow(value).sizeBytes
+        if (excessBytes <= 0) break
+      }
       return entries.length === 0 ? 0 : await writer.run(forgetExpired(entries))
     })
+  }
+
+  lose(digest: Uint8Array, untilBlock: number): Promise<boolean> {
+    return this.#run((writer) => writer.run(loseChunk(digest, untilBlock)))
+  }
+
+  losses(afterNumber: number, limit: number): Promise<{ last: number; losses: Loss[] }> {
+    return this.#run(async (_, { index }) => {
+      const { last } = decodeLossCount(await index.get(lossCountKey))
+      const losses: Loss[] = []
+      for await (const [key, digest] of index.entries({ ...lossRange(afterNumber), limit }))
+        losses.push({ number: numberOfLossKey(key), digest })
+      return { last, losses }
+    })
+  }
+
+  scrubbed(): Promise<Uint8Array | undefined> {
+    return this.#run((_, { index }) => index.get(scrubKey))
+  }
+
+  markScrubbed(digest: Uint8Array): Promise<void> {
+    return this.#run((writer) => writer.run(markScrubbed(digest)))
   }
 
   addOrderUse(order: OrderUse, bytes: number): Promise<void> {
@@ -124,8 +187,8 @@ class LevelShard implements Shard {
     return this.#run((writer) => writer.run(keepLease(lease)))
   }
 
-  endLease(object: Uint8Array, digests: readonly Uint8Array[], expiresBlock: number): Promise<boolean> {
-    return this.#run((writer) => writer.run(endLease(object, digests, expiresBlock)))
+  endLease(object: Uint8Array, digests: readonly Uint8Array[], trashUntilBlock: number): Promise<boolean> {
+    return this.#run((writer) => writer.run(endLease(object, digests, trashUntilBlock)))
   }
 
   describe(digest: Uint8Array): Promise<ChunkInfo | undefined> {
@@ -135,8 +198,18 @@ class LevelShard implements Shard {
     })
   }
 
+  trashed(digest: Uint8Array): Promise<ChunkInfo | undefined> {
+    return this.#run(async (_, { index }) => {
+      const value = await index.get(trashKey(digest))
+      return value === undefined ? undefined : infoOf(Uint8Array.from(digest), decodeChunkRow(value))
+    })
+  }
+
   leafHashes(digest: Uint8Array): Promise<Uint8Array | undefined> {
-    return this.#run((_, { index }) => index.get(leavesKey(digest)))
+    return this.#run(async (_, { index }) => {
+      const [held, leaves] = await index.getMany([chunkKey(digest), leavesKey(digest)])
+      return held === undefined ? undefined : leaves
+    })
   }
 
   read(
@@ -169,8 +242,8 @@ class LevelShard implements Shard {
     return this.#session?.writer.usage() ?? this.#lastUsage
   }
 
-  async *chunks(): AsyncIterable<ChunkInfo> {
-    for await (const [key, value] of this.#running().index.entries(chunkRange)) {
+  async *chunks(after?: Uint8Array): AsyncIterable<ChunkInfo> {
+    for await (const [key, value] of this.#running().index.entries(chunkRange(after))) {
       yield infoOf(idOfKey(key), decodeChunkRow(value))
     }
   }
@@ -191,6 +264,17 @@ class LevelShard implements Shard {
 
   async *leases(): AsyncIterable<Uint8Array> {
     for await (const [, value] of this.#running().index.entries(leaseRange)) yield decodeLease(value).bytes
+  }
+
+  failure(): SubnetError | undefined {
+    return this.#session?.writer.failure
+  }
+
+  isEmpty(): Promise<boolean> {
+    return this.#run(async (_, { index }) => {
+      for await (const _ of index.entries({ ...keptRange, limit: 1 })) return false
+      return true
+    })
   }
 
   /** Does work that `stop` waits for. */

@@ -5,7 +5,7 @@
 import { compare, concat, toString as toText } from 'uint8arrays'
 import type { AbortOptions } from '../base/abort.js'
 import { invariant, SubnetError } from '../base/errors.js'
-import type { ChunkInfo, LeaseRow, NewChunk, OrderUse, Shard, ShardUsage } from './shard.js'
+import type { ChunkInfo, LeaseRow, Loss, NewChunk, OrderUse, Shard, ShardUsage } from './shard.js'
 
 interface HeldChunk {
   readonly info: ChunkInfo
@@ -21,6 +21,10 @@ export function createMemoryShard(init: { readonly capacityBytes?: number } = {}
 class MemoryShard implements Shard {
   readonly #capacityBytes: number
   readonly #chunks = new Map<string, HeldChunk>()
+  readonly #trash = new Map<string, HeldChunk>()
+  readonly #losses = new Map<string, Loss & { readonly untilBlock: number }>()
+  #lastLoss = 0
+  #scrubbed: Uint8Array | undefined
   readonly #leases = new Map<string, LeaseRow>()
   readonly #orders = new Map<string, { usedBytes: number; expiresBlock: number }>()
   #running = false
@@ -43,11 +47,13 @@ class MemoryShard implements Shard {
     options.signal?.throwIfAborted()
     const body = concat([...chunk.body])
     invariant(chunk.sizeBytes > 0 && body.length === chunk.sizeBytes, 'a chunk has a body of its size')
-    const held = this.#chunks.has(keyOf(chunk.digest))
+    const held = this.#onDisk(chunk.digest)
     if (held) {
-      this.#raise(chunk.digest, chunk.expiresBlock)
+      this.#hold(chunk.digest, chunk.expiresBlock)
     } else {
-      if (this.usage().bytes + body.length > this.#capacityBytes) throw new SubnetError('NO_SPACE', 'no room')
+      if (this.usage().diskBytes + body.length > this.#capacityBytes)
+        throw new SubnetError('NO_SPACE', 'no room')
+      this.#losses.delete(keyOf(chunk.digest))
       const info = copyOf(chunk)
       this.#chunks.set(keyOf(chunk.digest), { info, leafHashes: Uint8Array.from(chunk.leafHashes), body })
     }
@@ -58,6 +64,12 @@ class MemoryShard implements Shard {
   async describe(digest: Uint8Array): Promise<ChunkInfo | undefined> {
     const held = this.#find(digest)
     return held === undefined ? undefined : copyOf(held.info)
+  }
+
+  async trashed(digest: Uint8Array): Promise<ChunkInfo | undefined> {
+    this.#check()
+    const trash = this.#trash.get(keyOf(digest))
+    return trash === undefined ? undefined : copyOf(trash.info)
   }
 
   async leafHashes(digest: Uint8Array): Promise<Uint8Array | undefined> {
@@ -81,33 +93,81 @@ class MemoryShard implements Shard {
 
   async remove(digest: Uint8Array): Promise<boolean> {
     this.#check()
+    this.#trash.delete(keyOf(digest))
     return this.#chunks.delete(keyOf(digest))
   }
 
-  async expire(block: number, limit: number): Promise<number> {
+  async expire(block: number, limit: number, trashUntilBlock?: number): Promise<number> {
     this.#check()
     const due = [
-      ...this.#entries(this.#chunks, ({ info }) => info.expiresBlock),
-      ...this.#entries(this.#leases, ({ endBlock }) => endBlock),
+      ...this.#entries(this.#chunks, ({ info }) => info.expiresBlock, trashUntilBlock),
+      ...this.#entries(this.#leases, ({ endBlock, forgetsBlock }) => forgetsBlock ?? endBlock),
       // An order is refused only after its last block.
       ...this.#entries(this.#orders, ({ expiresBlock }) => expiresBlock + 1),
+      ...this.#entries(this.#losses, ({ untilBlock }) => untilBlock),
     ]
-    const oldest = due.filter((entry) => entry.block <= block).sort((a, b) => a.block - b.block)
-    const forgotten = oldest.slice(0, limit)
+    const ordered = [...due.sort(byBlock), ...this.#entries(this.#trash, ({ info }) => info.expiresBlock)]
+    const forgotten = ordered.filter((entry) => entry.block <= block).slice(0, limit)
     for (const { forget } of forgotten) forget()
     return forgotten.length
   }
 
-  usage(): ShardUsage {
-    let bytes = 0
-    for (const { body } of this.#chunks.values()) bytes += body.length
-    return { chunks: this.#chunks.size, bytes, diskBytes: bytes }
+  async shrinkTrash(bytesMax: number, limit: number): Promise<number> {
+    this.#check()
+    let dropped = 0
+    const oldest = this.#entries(this.#trash, ({ info }) => info.expiresBlock).sort(byBlock)
+    for (const { forget } of oldest.slice(0, limit)) {
+      if (this.usage().trashBytes <= bytesMax) break
+      forget()
+      dropped += 1
+    }
+    return dropped
   }
 
-  async *chunks(): AsyncIterable<ChunkInfo> {
+  usage(): ShardUsage {
+    const [bytes, trashBytes] = [bytesOf(this.#chunks), bytesOf(this.#trash)]
+    const lostChunks = this.#losses.size
+    return { chunks: this.#chunks.size, bytes, trashBytes, diskBytes: bytes + trashBytes, lostChunks }
+  }
+
+  async *chunks(after?: Uint8Array): AsyncIterable<ChunkInfo> {
     this.#check()
     const infos = [...this.#chunks.values()].map(({ info }) => copyOf(info))
-    yield* infos.sort((a, b) => compare(a.digest, b.digest))
+    const wanted = infos.filter(({ digest }) => after === undefined || compare(digest, after) > 0)
+    yield* wanted.sort((a, b) => compare(a.digest, b.digest))
+  }
+
+  async lose(digest: Uint8Array, untilBlock: number): Promise<boolean> {
+    await this.remove(digest)
+    const before = this.#losses.get(keyOf(digest))
+    const number = before?.number ?? this.#lastLoss + 1
+    this.#lastLoss = Math.max(this.#lastLoss, number)
+    this.#losses.set(keyOf(digest), {
+      number,
+      digest: Uint8Array.from(digest),
+      untilBlock: Math.max(untilBlock, before?.untilBlock ?? 0),
+    })
+    return before === undefined
+  }
+
+  async losses(afterNumber: number, limit: number): Promise<{ last: number; losses: Loss[] }> {
+    this.#check()
+    const losses = [...this.#losses.values()]
+      .filter(({ number }) => number > afterNumber)
+      .sort((a, b) => a.number - b.number)
+      .slice(0, limit)
+      .map(({ number, digest }) => ({ number, digest: digest.slice() }))
+    return { last: this.#lastLoss, losses }
+  }
+
+  async scrubbed(): Promise<Uint8Array | undefined> {
+    this.#check()
+    return this.#scrubbed?.slice()
+  }
+
+  async markScrubbed(digest: Uint8Array): Promise<void> {
+    this.#check()
+    this.#scrubbed = digest.slice()
   }
 
   async orderUse(serial: Uint8Array): Promise<number> {
@@ -122,21 +182,21 @@ class MemoryShard implements Shard {
 
   async putLease(lease: LeaseRow): Promise<void> {
     this.#check()
-    if (lease.digests.some((digest) => !this.#chunks.has(keyOf(digest)))) {
+    if (lease.digests.some((digest) => !this.#onDisk(digest))) {
       throw new SubnetError('NOT_FOUND', 'the lease names a chunk that is not held')
     }
-    for (const digest of lease.digests) this.#raise(digest, lease.endBlock)
+    for (const digest of lease.digests) this.#hold(digest, lease.endBlock)
     this.#leases.set(keyOf(lease.object), { ...lease, bytes: Uint8Array.from(lease.bytes) })
   }
 
-  async endLease(object: Uint8Array, digests: readonly Uint8Array[], expiresBlock: number): Promise<boolean> {
+  async endLease(
+    object: Uint8Array,
+    digests: readonly Uint8Array[],
+    trashUntilBlock: number,
+  ): Promise<boolean> {
     this.#check()
     if (!this.#leases.delete(keyOf(object))) return false
-    for (const digest of digests) {
-      const held = this.#chunks.get(keyOf(digest))
-      if (held === undefined || held.info.expiresBlock <= expiresBlock) continue
-      this.#chunks.set(keyOf(digest), { ...held, info: { ...held.info, expiresBlock } })
-    }
+    for (const digest of digests) this.#throwAway(keyOf(digest), trashUntilBlock)
     return true
   }
 
@@ -153,8 +213,39 @@ class MemoryShard implements Shard {
     }
   }
 
-  #entries<V>(map: Map<string, V>, blockOf: (value: V) => number): { block: number; forget: () => void }[] {
-    return [...map].map(([key, value]) => ({ block: blockOf(value), forget: () => map.delete(key) }))
+  failure(): undefined {}
+
+  async isEmpty(): Promise<boolean> {
+    this.#check()
+    const maps: readonly ReadonlyMap<string, unknown>[] = [
+      this.#chunks,
+      this.#trash,
+      this.#losses,
+      this.#leases,
+      this.#orders,
+    ]
+    return maps.every(({ size }) => size === 0)
+  }
+
+  #entries<V>(map: Map<string, V>, blockOf: (value: V) => number, trashUntilBlock?: number): Due[] {
+    return [...map].map(([key, value]) => ({
+      block: blockOf(value),
+      forget: () => {
+        if (trashUntilBlock === undefined) map.delete(key)
+        else this.#throwAway(key, trashUntilBlock)
+      },
+    }))
+  }
+
+  #throwAway(key: string, untilBlock: number): void {
+    const held = this.#chunks.get(key)
+    if (held === undefined) return
+    this.#chunks.delete(key)
+    this.#trash.set(key, { ...held, info: { ...held.info, expiresBlock: untilBlock } })
+  }
+
+  #onDisk(digest: Uint8Array): boolean {
+    return this.#chunks.has(keyOf(digest)) || this.#trash.has(keyOf(digest))
   }
 
   #find(digest: Uint8Array): HeldChunk | undefined {
@@ -162,10 +253,14 @@ class MemoryShard implements Shard {
     return this.#chunks.get(keyOf(digest))
   }
 
-  #raise(digest: Uint8Array, expiresBlock: number): void {
-    const held = this.#chunks.get(keyOf(digest))
-    if (held === undefined || held.info.expiresBlock >= expiresBlock) return
-    this.#chunks.set(keyOf(digest), { ...held, info: { ...held.info, expiresBlock } })
+  /** A held chunk at least until a block, one from the trash until then. */
+  #hold(digest: Uint8Array, expiresBlock: number): void {
+    const key = keyOf(digest)
+    const held = this.#chunks.get(key)
+    const chunk = held ?? this.#trash.get(key)
+    if (chunk === undefined || (held !== undefined && held.info.expiresBlock >= expiresBlock)) return
+    this.#trash.delete(key)
+    this.#chunks.set(key, { ...chunk, info: { ...chunk.info, expiresBlock } })
   }
 
   #charge({ serial, expiresBlock }: OrderUse, bytes: number): void {
@@ -179,6 +274,21 @@ class MemoryShard implements Shard {
   #check(): void {
     if (!this.#running) throw new SubnetError('STOPPED', 'the shard is not running')
   }
+}
+
+interface Due {
+  readonly block: number
+  readonly forget: () => void
+}
+
+function byBlock(a: Due, b: Due): number {
+  return a.block - b.block
+}
+
+function bytesOf(chunks: ReadonlyMap<string, HeldChunk>): number {
+  let bytes = 0
+  for (const { body } of chunks.values()) bytes += body.length
+  return bytes
 }
 
 function keyOf(id: Uint8Array): string {

@@ -1,14 +1,27 @@
 /**
  * The changes a shard knows, each as a pure step on a draft of the index: here the rows keep their meaning together
- * (a chunk has its leaves, its place and its expiry; an order its use). What writes the draft is `shard-writer.ts`.
+ * (an order its use, a lease its end; a chunk's own are in `chunk-steps.ts`). What writes the draft is `shard-writer.ts`.
  */
 import { SubnetError } from '../base/errors.js'
 import { KIB } from '../base/units.js'
 import {
-  type ChunkRow,
+  chunkIn,
+  chunkKeys,
+  EMPTY,
+  forgetChunk,
+  forgetTrash,
+  holdUntil,
+  listLoss,
+  lossKeys,
+  setChunk,
+  throwAway,
+  trashIn,
+  unlistLoss,
+} from './chunk-steps.js'
+import {
   chunkKey,
-  decodeChunkRow,
   decodeLease,
+  decodeLoss,
   decodeOrderRow,
   type ExpiryEntry,
   encodeChunkRow,
@@ -17,9 +30,12 @@ import {
   expiryKey,
   leaseKey,
   leavesKey,
+  lossKey,
   memberKey,
   orderKey,
   type Place,
+  scrubKey,
+  trashKey,
 } from './index-codec.js'
 import type { IndexDraft } from './index-draft.js'
 import type { LeaseRow, NewChunk, OrderUse } from './shard.js'
@@ -41,36 +57,46 @@ const SMALL_COST_BYTES = 4 * KIB
 export function putChunk(chunk: NewChunk): Mutation<'stored' | 'present'> {
   const { digest, auditRoot, sizeBytes, expiresBlock, leafHashes, body, order } = chunk
   return {
-    keys: [chunkKey(digest), ...(order === undefined ? [] : [orderKey(order.serial)])],
+    keys: [
+      ...chunkKeys(digest),
+      ...lossKeys(digest),
+      ...(order === undefined ? [] : [orderKey(order.serial)]),
+    ],
     costBytes: sizeBytes + leafHashes.length + SMALL_COST_BYTES,
     body: 'new',
     apply(draft, spareBytes) {
-      const held = chunkIn(draft, digest)
-      if (held === undefined) {
+      const present = holdUntil(draft, digest, expiresBlock)
+      if (!present) {
         const place = draft.addBody(body, sizeBytes, spareBytes)
-        draft.set(chunkKey(digest), encodeChunkRow({ auditRoot, sizeBytes, expiresBlock, ...place }))
+        setChunk(draft, digest, { auditRoot, sizeBytes, expiresBlock, ...place })
         draft.set(leavesKey(digest), leafHashes)
         draft.set(memberKey(place), digest)
-        draft.set(expiryKey({ block: expiresBlock, kind: 'chunk', id: digest }), EMPTY)
-      } else {
-        raiseExpiry(draft, digest, held, expiresBlock)
+        unlistLoss(draft, digest)
       }
       if (order !== undefined) charge(draft, order, sizeBytes)
-      return held === undefined ? 'stored' : 'present'
+      return present ? 'present' : 'stored'
     },
   }
 }
 
 export function removeChunk(digest: Uint8Array): Mutation<boolean> {
   return {
-    keys: [chunkKey(digest)],
+    keys: chunkKeys(digest),
+    costBytes: SMALL_COST_BYTES,
+    body: 'none',
+    apply: (draft) => remove(draft, digest),
+  }
+}
+
+/** Forgets a chunk, if it is still there, and lists it as lost. False if it was listed already. */
+export function loseChunk(digest: Uint8Array, untilBlock: number): Mutation<boolean> {
+  return {
+    keys: [...chunkKeys(digest), ...lossKeys(digest)],
     costBytes: SMALL_COST_BYTES,
     body: 'none',
     apply(draft) {
-      const held = chunkIn(draft, digest)
-      if (held === undefined) return false
-      forgetChunk(draft, digest, held)
-      return true
+      remove(draft, digest)
+      return listLoss(draft, digest, untilBlock)
     },
   }
 }
@@ -78,17 +104,23 @@ export function removeChunk(digest: Uint8Array): Mutation<boolean> {
 /** Gives a chunk's body a new place, unless it is gone or was moved meanwhile. */
 export function moveChunk(digest: Uint8Array, from: Place, body: Uint8Array): Mutation<void> {
   return {
-    keys: [chunkKey(digest)],
+    keys: chunkKeys(digest),
     costBytes: body.length + SMALL_COST_BYTES,
     body: 'moved',
     apply(draft, spareBytes) {
       const held = chunkIn(draft, digest)
-      if (held === undefined || held.file !== from.file || held.offset !== from.offset) return
+      const row = held ?? trashIn(draft, digest)
+      if (row === undefined || row.file !== from.file || row.offset !== from.offset) return
       const place = draft.addBody([body], body.length, spareBytes)
-      draft.dropBody(from.file, body.length)
+      if (held === undefined) {
+        draft.trashBody(place.file, body.length)
+        draft.dropTrash(from.file, body.length)
+      } else {
+        draft.dropBody(from.file, body.length)
+      }
       draft.delete(memberKey(from))
       draft.set(memberKey(place), digest)
-      draft.set(chunkKey(digest), encodeChunkRow({ ...held, ...place }))
+      draft.set((held === undefined ? trashKey : chunkKey)(digest), encodeChunkRow({ ...row, ...place }))
     },
   }
 }
@@ -104,23 +136,21 @@ export function useOrder(order: OrderUse, bytes: number): Mutation<void> {
 
 export function keepLease(lease: LeaseRow): Mutation<void> {
   const { object, bytes, endBlock, digests } = lease
+  const forgetsBlock = lease.forgetsBlock ?? endBlock
   return {
-    keys: [leaseKey(object), ...digests.map(chunkKey)],
-    costBytes: bytes.length + digests.length * 64 + SMALL_COST_BYTES,
+    keys: [leaseKey(object), ...digests.flatMap(chunkKeys)],
+    costBytes: bytes.length + digests.length * 128 + SMALL_COST_BYTES,
     body: 'none',
     apply(draft) {
       for (const digest of digests) {
-        if (chunkIn(draft, digest) === undefined) {
+        if (chunkIn(draft, digest) === undefined && trashIn(draft, digest) === undefined) {
           throw new SubnetError('NOT_FOUND', 'the lease names a chunk that is not held')
         }
       }
-      for (const digest of digests) {
-        const held = chunkIn(draft, digest)
-        if (held !== undefined) raiseExpiry(draft, digest, held, endBlock)
-      }
+      for (const digest of digests) holdUntil(draft, digest, endBlock)
       forgetLease(draft, object)
-      draft.set(leaseKey(object), encodeLease({ endBlock, bytes }))
-      draft.set(expiryKey({ block: endBlock, kind: 'lease', id: object }), EMPTY)
+      draft.set(leaseKey(object), encodeLease({ endBlock, forgetsBlock, bytes }))
+      draft.set(expiryKey({ block: forgetsBlock, kind: 'lease', id: object }), EMPTY)
     },
   }
 }
@@ -128,7 +158,7 @@ export function keepLease(lease: LeaseRow): Mutation<void> {
 export function endLease(
   object: Uint8Array,
   digests: readonly Uint8Array[],
-  expiresBlock: number,
+  trashUntilBlock: number,
 ): Mutation<boolean> {
   return {
     keys: [leaseKey(object), ...digests.map(chunkKey)],
@@ -139,53 +169,78 @@ export function endLease(
       forgetLease(draft, object)
       for (const digest of digests) {
         const held = chunkIn(draft, digest)
-        if (held !== undefined && held.expiresBlock > expiresBlock)
-          setExpiry(draft, digest, held, expiresBlock)
+        if (held !== undefined) throwAway(draft, digest, held, trashUntilBlock)
       }
       return true
     },
   }
 }
 
-/** Forgets what the entries name, except what has got a later expiry since they were read. Returns how many. */
-export function forgetExpired(entries: readonly ExpiryEntry[]): Mutation<number> {
+/**
+ * Forgets what the entries name, except what has got a later expiry since they were read; a chunk goes to the trash
+ * where there is one. Returns how many.
+ */
+export function forgetExpired(entries: readonly ExpiryEntry[], trashUntilBlock?: number): Mutation<number> {
   return {
-    keys: entries.map(rowKeyOf),
+    keys: entries.flatMap((entry) => [rowKeyOf(entry), ...(entry.kind === 'loss' ? lossKeys(entry.id) : [])]),
     costBytes: entries.length * 64 + SMALL_COST_BYTES,
     body: 'none',
     apply(draft) {
       let forgotten = 0
-      for (const entry of entries) if (forgetOne(draft, entry)) forgotten += 1
+      for (const entry of entries) if (forgetOne(draft, entry, trashUntilBlock)) forgotten += 1
       return forgotten
     },
   }
 }
 
-const EMPTY = new Uint8Array(0)
+/** Remembers how far a scrub has come. */
+export function markScrubbed(digest: Uint8Array): Mutation<void> {
+  return {
+    keys: [],
+    costBytes: SMALL_COST_BYTES,
+    body: 'none',
+    apply: (draft) => draft.set(scrubKey, digest),
+  }
+}
 
 function rowKeyOf(entry: ExpiryEntry): Uint8Array {
   switch (entry.kind) {
     case 'chunk':
       return chunkKey(entry.id)
+    case 'trash':
+      return trashKey(entry.id)
     case 'lease':
       return leaseKey(entry.id)
     case 'order':
       return orderKey(entry.id)
+    case 'loss':
+      return lossKey(entry.id)
   }
 }
 
-function forgetOne(draft: IndexDraft, { kind, block, id }: ExpiryEntry): boolean {
+function forgetOne(
+  draft: IndexDraft,
+  { kind, block, id }: ExpiryEntry,
+  trashUntilBlock: number | undefined,
+): boolean {
   const value = draft.get(rowKeyOf({ kind, block, id }))
   if (value === undefined) return false
   switch (kind) {
     case 'chunk': {
-      const row = decodeChunkRow(value)
-      if (row.expiresBlock !== block) return false
-      forgetChunk(draft, id, row)
+      const row = chunkIn(draft, id)
+      if (row?.expiresBlock !== block) return false
+      if (trashUntilBlock === undefined) forgetChunk(draft, id, row)
+      else throwAway(draft, id, row, trashUntilBlock)
+      return true
+    }
+    case 'trash': {
+      const row = trashIn(draft, id)
+      if (row?.expiresBlock !== block) return false
+      forgetTrash(draft, id, row)
       return true
     }
     case 'lease':
-      if (decodeLease(value).endBlock !== block) return false
+      if (decodeLease(value).forgetsBlock !== block) return false
       forgetLease(draft, id)
       return true
     case 'order': {
@@ -195,37 +250,26 @@ function forgetOne(draft: IndexDraft, { kind, block, id }: ExpiryEntry): boolean
       draft.delete(expiryKey(orderExpiry(id, row.expiresBlock)))
       return true
     }
+    case 'loss':
+      if (decodeLoss(value).untilBlock !== block) return false
+      unlistLoss(draft, id)
+      return true
   }
 }
 
-function chunkIn(draft: IndexDraft, digest: Uint8Array): ChunkRow | undefined {
-  const value = draft.get(chunkKey(digest))
-  return value === undefined ? undefined : decodeChunkRow(value)
-}
-
-function forgetChunk(draft: IndexDraft, digest: Uint8Array, row: ChunkRow): void {
-  draft.dropBody(row.file, row.sizeBytes)
-  draft.delete(chunkKey(digest))
-  draft.delete(leavesKey(digest))
-  draft.delete(memberKey(row))
-  draft.delete(expiryKey({ block: row.expiresBlock, kind: 'chunk', id: digest }))
-}
-
-function raiseExpiry(draft: IndexDraft, digest: Uint8Array, row: ChunkRow, expiresBlock: number): void {
-  if (expiresBlock > row.expiresBlock) setExpiry(draft, digest, row, expiresBlock)
-}
-
-function setExpiry(draft: IndexDraft, digest: Uint8Array, row: ChunkRow, expiresBlock: number): void {
-  draft.delete(expiryKey({ block: row.expiresBlock, kind: 'chunk', id: digest }))
-  draft.set(chunkKey(digest), encodeChunkRow({ ...row, expiresBlock }))
-  draft.set(expiryKey({ block: expiresBlock, kind: 'chunk', id: digest }), EMPTY)
+function remove(draft: IndexDraft, digest: Uint8Array): boolean {
+  const held = chunkIn(draft, digest)
+  const trash = held === undefined ? trashIn(draft, digest) : undefined
+  if (held !== undefined) forgetChunk(draft, digest, held)
+  if (trash !== undefined) forgetTrash(draft, digest, trash)
+  return held !== undefined
 }
 
 function forgetLease(draft: IndexDraft, object: Uint8Array): void {
   const value = draft.get(leaseKey(object))
   if (value === undefined) return
   draft.delete(leaseKey(object))
-  draft.delete(expiryKey({ block: decodeLease(value).endBlock, kind: 'lease', id: object }))
+  draft.delete(expiryKey({ block: decodeLease(value).forgetsBlock, kind: 'lease', id: object }))
 }
 
 function charge(draft: IndexDraft, order: OrderUse, bytes: number): void {

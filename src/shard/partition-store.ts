@@ -1,8 +1,9 @@
 /**
- * A miner's partition on disk: one shard per validator under `shards/`, and the plan in force in a small database of
- * its own, `partition/`. It makes no plan (`partition.ts`) and deletes no shard: what was stored for a validator that
- * is gone stays and is served. A new plan is one atomic write and moves no data, so it needs no journal. The lock of the
- * data directory is the node's.
+ * A miner's partition on disk: one shard per validator under `shards/`, and in a small database of its own,
+ * `partition/`, the plan in force with the journal of what is being deleted. It makes no plan (`partition.ts`). A plan
+ * deletes nothing that somebody stored: what is held for a validator that is gone is served until it ends. Only a shard
+ * that is empty by then is retired, in steps that the journal lets the next start finish. The lock of the data directory
+ * is the node's.
  */
 import { join } from 'node:path'
 import { decode, encode } from '@ipld/dag-cbor'
@@ -35,6 +36,8 @@ export interface PartitionStore extends Startable {
   plan(): PartitionPlan | undefined
   /** Durable when it resolves. */
   setPlan(plan: PartitionPlan): Promise<void>
+  /** Deletes those of these validators' shards that are empty; resolves with their names. `INVALID` if the plan has one. */
+  retire(validators: readonly string[]): Promise<string[]>
   /** The shard of a validator (SS58), made if there is none. `INVALID` if that is no address. */
   open(validator: string): Promise<Shard>
   /** The same if it is open, as every shard on disk is after `start`, but for those that could not be read. */
@@ -43,6 +46,8 @@ export interface PartitionStore extends Startable {
   all(): Iterable<Shard>
   /** What every open shard holds, by validator. */
   usage(): ReadonlyMap<string, ShardUsage>
+  /** Opens anew the shards that stopped writing after a failure. One that does not open is logged and tried next time. */
+  reopenFailed(): Promise<void>
 }
 
 /**
@@ -59,12 +64,17 @@ export function createPartitionStore(
 /** Shards opened at the same time. */
 const OPENED_TOGETHER = 4
 const PLAN_KEY = new TextEncoder().encode('plan')
-const PLAN_VERSION = 1
+const PLAN_VERSION = 2
 
 const planSchema = z.strictObject({
-  version: z.number(),
   budgetBytes: z.number(),
   shares: z.array(z.strictObject({ validator: z.string(), shareBytes: z.number(), drains: z.boolean() })),
+})
+const recordSchema = z.strictObject({
+  version: z.number(),
+  plan: planSchema.optional(),
+  /** Shards whose deletion has begun. */
+  retiring: z.array(z.string()),
 })
 
 class LevelPartitionStore implements PartitionStore {
@@ -73,6 +83,9 @@ class LevelPartitionStore implements PartitionStore {
   readonly #shardsPath: string
   readonly #shards = new Map<string, Shard>()
   readonly #opening = new Map<string, Promise<Shard>>()
+  /** Shards that were stopped to be opened anew, and did not open yet. */
+  readonly #stopped = new Set<Shard>()
+  #reopening: Promise<void> = Promise.resolve()
   #index: IndexDb | undefined
   #plan: PartitionPlan | undefined
 
@@ -90,7 +103,9 @@ class LevelPartitionStore implements PartitionStore {
       await files.syncDir(this.#path)
       await files.syncDir(this.#shardsPath)
       const stored = await this.#index.get(PLAN_KEY)
-      this.#plan = stored === undefined ? undefined : decodePlan(stored)
+      const record = stored === undefined ? undefined : decodeRecord(stored)
+      this.#plan = record?.plan
+      await this.#delete(record?.retiring ?? [])
       await this.#openAll(await files.list(this.#shardsPath), options)
     } catch (error) {
       // The reason of the failed start is what the caller must see, not what the clean-up met.
@@ -103,7 +118,7 @@ class LevelPartitionStore implements PartitionStore {
   async stop(): Promise<void> {
     const index = this.#index
     this.#index = undefined
-    await Promise.allSettled(this.#opening.values())
+    await Promise.allSettled([...this.#opening.values(), this.#reopening])
     const shards = [...this.#shards.values()]
     this.#shards.clear()
     const results = await Promise.allSettled([...shards.map((shard) => shard.stop()), index?.close()])
@@ -115,8 +130,20 @@ class LevelPartitionStore implements PartitionStore {
   }
 
   async setPlan(plan: PartitionPlan): Promise<void> {
-    await this.#running().write([{ key: PLAN_KEY, value: encode({ version: PLAN_VERSION, ...plan }) }])
+    await this.#record(plan, [])
     this.#plan = plan
+  }
+
+  async retire(validators: readonly string[]): Promise<string[]> {
+    const planned = this.#plan?.shares.some((share) => validators.includes(share.validator)) ?? false
+    if (planned) throw new SubnetError('INVALID', 'the plan in force has a share for it')
+    const retiring: string[] = []
+    for (const validator of validators) if (await this.#closeEmpty(validator)) retiring.push(validator)
+    if (retiring.length === 0) return []
+    // From here on the next start goes on with it: what is half deleted must not be opened as a shard.
+    await this.#record(this.#plan, retiring)
+    await this.#delete(retiring)
+    return retiring
   }
 
   async open(validator: string): Promise<Shard> {
@@ -144,6 +171,56 @@ class LevelPartitionStore implements PartitionStore {
 
   usage(): ReadonlyMap<string, ShardUsage> {
     return new Map([...this.#shards].map(([validator, shard]) => [validator, shard.usage()]))
+  }
+
+  reopenFailed(): Promise<void> {
+    this.#reopening = this.#reopening.then(() => this.#reopenFailed())
+    return this.#reopening
+  }
+
+  /** Never rejects. */
+  async #reopenFailed(): Promise<void> {
+    const { logger } = this.#components
+    for (const [validator, shard] of this.#shards) {
+      const failure = shard.failure()
+      if (this.#index === undefined) return
+      if (failure === undefined && !this.#stopped.has(shard)) continue
+      try {
+        this.#stopped.add(shard)
+        await shard.stop()
+        await shard.start()
+        this.#stopped.delete(shard)
+        logger.warn({ err: failure, validator }, 'a shard was opened anew after a failure')
+      } catch (error) {
+        logger.error({ err: error, validator }, 'a shard does not open anew: its chunks are not served')
+      }
+    }
+  }
+
+  /** Takes a shard out of service if it is empty, and only then. */
+  async #closeEmpty(validator: string): Promise<boolean> {
+    const shard = this.#shards.get(validator)
+    if (shard === undefined || !(await shard.isEmpty())) return false
+    this.#shards.delete(validator)
+    await shard.stop()
+    const { chunks, trashBytes, lostChunks } = shard.usage()
+    if (chunks === 0 && trashBytes === 0 && lostChunks === 0) return true
+    // Something that had begun came in at the last moment.
+    await shard.start()
+    this.#shards.set(validator, shard)
+    return false
+  }
+
+  async #delete(retiring: readonly string[]): Promise<void> {
+    if (retiring.length === 0) return
+    for (const validator of retiring)
+      await this.#components.files.removeDir(join(this.#shardsPath, validator))
+    await this.#record(this.#plan, [])
+  }
+
+  async #record(plan: PartitionPlan | undefined, retiring: readonly string[]): Promise<void> {
+    const value = encode({ version: PLAN_VERSION, ...(plan && { plan }), retiring })
+    await this.#running().write([{ key: PLAN_KEY, value }])
   }
 
   async #start(validator: string): Promise<Shard> {
@@ -175,12 +252,12 @@ class LevelPartitionStore implements PartitionStore {
   }
 }
 
-function decodePlan(bytes: Uint8Array): PartitionPlan {
-  const parsed = planSchema.safeParse(decode(bytes))
+function decodeRecord(bytes: Uint8Array): { plan?: PartitionPlan | undefined; retiring: string[] } {
+  const parsed = recordSchema.safeParse(decode(bytes))
   if (!parsed.success) throw new SubnetError('DISK', 'the stored plan is none', { cause: parsed.error })
-  const { version, ...plan } = parsed.data
+  const { version, plan, retiring } = parsed.data
   if (version !== PLAN_VERSION) {
     throw new SubnetError('DATA_DIR', `the plan has layout ${version}, this program ${PLAN_VERSION}`)
   }
-  return plan
+  return { plan, retiring }
 }

@@ -17,7 +17,7 @@ import { randomFraction } from '../base/random.js'
 /** Times a chunk is offered again to a miner that says BUSY, before a spare gets it. */
 const BUSY_RETRIES_MAX = 6
 /** A miner that says one of these of a chunk holds what it took before. */
-const NO_MORE_CODES: ReadonlySet<ErrorCode> = new Set(['NO_SPACE', 'BUSY', 'REFUSED'])
+const NO_MORE_CODES: ReadonlySet<ErrorCode> = new Set(['NO_SPACE', 'BUSY', 'REFUSED', 'UNAVAILABLE'])
 /** First pause after BUSY when the miner names none; it doubles. */
 const BUSY_PAUSE_MS = 250
 /** Longest pause, whatever the miner asks for: then a spare is sooner. */

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { isSubnetError } from '../../src/base/errors.js'
 import type { LeaseRow, NewChunk, Shard } from '../../src/shard/shard.js'
-import { bodyOf, testChunk, testId } from '../kit/test-chunk.js'
+import { bodyOf, testChunk, testId, usageOf } from '../kit/test-chunk.js'
 
 export interface TestShard extends AsyncDisposable {
   /** Started. */
@@ -18,6 +18,8 @@ export function shardConformance(suite: ShardSuite): void {
   describe(`shard: ${suite.name}`, () => {
     keepsChunks(suite)
     forgets(suite)
+    keepsTrash(suite)
+    listsLosses(suite)
     countsOrders(suite)
     keepsLeases(suite)
     startsAndStops(suite)
@@ -65,7 +67,7 @@ function keepsChunks({ make }: ShardSuite): void {
     const outcomes = await Promise.all([1, 2, 3].map(() => test.shard.put(chunk)))
     assert.deepEqual(outcomes.sort(), ['present', 'present', 'stored'])
     assert.equal(await test.shard.put(chunk), 'present')
-    assert.deepEqual(test.shard.usage(), { chunks: 1, bytes: 3_000, diskBytes: 3_000 })
+    assert.deepEqual(test.shard.usage(), usageOf(1, 3_000, 3_000))
   })
 
   it('raises the expiry of a chunk that is put again, and never lowers it', async () => {
@@ -146,7 +148,7 @@ function forgets({ make }: ShardSuite): void {
     assert.deepEqual(await heldOf(test.shard, chunks), [true, false, false])
     assert.equal(await test.shard.expire(30, 10), 1)
     assert.equal(await test.shard.expire(1_000, 10), 0)
-    assert.deepEqual(test.shard.usage(), { chunks: 0, bytes: 0, diskBytes: 0 })
+    assert.deepEqual(test.shard.usage(), usageOf(0, 0, 0))
   })
 
   it('is not held up by ends that were put off', async () => {
@@ -184,6 +186,151 @@ function forgets({ make }: ShardSuite): void {
     assert.equal(await test.shard.orderUse(order.serial), 5)
     assert.equal(await test.shard.expire(41, 10), 1)
     assert.equal(await test.shard.orderUse(order.serial), 0)
+  })
+}
+
+function keepsTrash({ make }: ShardSuite): void {
+  it('hides what is in the trash from everything but the question for trash', async () => {
+    await using test = await make()
+    const [old, held] = [testChunk(1, 3_000), testChunk(2, 5_000, { expiresBlock: 101 })]
+    await Promise.all([test.shard.put(old), test.shard.put(held)])
+    assert.equal(await test.shard.expire(100, 10, 170), 1)
+    const { digest, auditRoot, sizeBytes } = old
+    assert.equal(await test.shard.describe(digest), undefined)
+    assert.equal(await test.shard.leafHashes(digest), undefined)
+    await rejects(test.shard.read(digest, 0, 1), 'NOT_FOUND')
+    assert.deepEqual(await digestsOf(test.shard), [hex(held.digest)])
+    assert.deepEqual(await test.shard.trashed(digest), { digest, auditRoot, sizeBytes, expiresBlock: 170 })
+    assert.equal(await test.shard.trashed(held.digest), undefined)
+    assert.deepEqual(test.shard.usage(), { ...usageOf(1, 5_000, 8_000), trashBytes: 3_000 })
+  })
+
+  it('drops trash when its time is over, and the shard is empty then', async () => {
+    await using test = await make()
+    await test.shard.put(testChunk(1, 3_000))
+    assert.equal(await test.shard.isEmpty(), false)
+    await test.shard.expire(100, 10, 170)
+    assert.equal(await test.shard.expire(169, 10, 239), 0)
+    assert.equal(await test.shard.isEmpty(), false)
+    assert.equal(await test.shard.expire(170, 10, 240), 1)
+    assert.equal(await test.shard.trashed(testChunk(1, 3_000).digest), undefined)
+    assert.deepEqual(test.shard.usage(), usageOf(0, 0, 0))
+    assert.equal(await test.shard.isEmpty(), true)
+  })
+
+  it('holds again what is put or leased anew, without writing its body', async () => {
+    await using test = await make()
+    const [again, leased] = [testChunk(1, 3_000), testChunk(2, 5_000)]
+    await Promise.all([test.shard.put(again), test.shard.put(leased)])
+    await test.shard.expire(100, 10, 170)
+    assert.equal(
+      await test.shard.put({ ...again, expiresBlock: 90, body: [new Uint8Array(3_000)] }),
+      'present',
+    )
+    await test.shard.putLease(testLease(1, 300, [leased]))
+    assert.equal((await test.shard.describe(again.digest))?.expiresBlock, 90)
+    assert.equal((await test.shard.describe(leased.digest))?.expiresBlock, 300)
+    assert.deepEqual(await test.shard.read(again.digest, 0, 3_000), bodyOf(again))
+    assert.deepEqual(plain(await test.shard.leafHashes(leased.digest)), plain(leased.leafHashes))
+    assert.deepEqual(test.shard.usage(), usageOf(2, 8_000, 8_000))
+    assert.equal(await test.shard.expire(170, 10), 1, 'the one that was put until 90')
+  })
+
+  it('gives up trash for room, the oldest first and no more than it must', async () => {
+    await using test = await make()
+    const chunks = [30, 10, 20].map((expiresBlock) => testChunk(expiresBlock, 1_000, { expiresBlock }))
+    for (const chunk of chunks) await test.shard.put(chunk)
+    for (const block of [10, 20, 30]) await test.shard.expire(block, 10, block + 70)
+    assert.equal(await test.shard.shrinkTrash(3_000, 10), 0)
+    assert.equal(await test.shard.shrinkTrash(1_999, 10), 2)
+    assert.ok(await test.shard.trashed(testChunk(30, 1_000).digest))
+    assert.equal(await test.shard.shrinkTrash(0, 0), 0)
+    assert.equal(await test.shard.shrinkTrash(0, 10), 1)
+    assert.deepEqual(test.shard.usage(), usageOf(0, 0, 0))
+  })
+
+  it('removes what is in the trash', async () => {
+    await using test = await make()
+    await test.shard.put(testChunk(1, 3_000))
+    await test.shard.expire(100, 10, 170)
+    assert.equal(await test.shard.remove(testChunk(1, 3_000).digest), false)
+    assert.deepEqual(test.shard.usage(), usageOf(0, 0, 0))
+  })
+}
+
+function listsLosses({ make }: ShardSuite): void {
+  it('lists what was lost in the order in which it was, and holds it no more', async () => {
+    await using test = await make()
+    const chunks = [testChunk(1, 3_000), testChunk(2, 5_000), testChunk(3, 100)] as const
+    for (const chunk of chunks) await test.shard.put(chunk)
+    assert.deepEqual(await test.shard.losses(0, 10), { last: 0, losses: [] })
+    assert.equal(await test.shard.lose(chunks[1].digest, 100), true)
+    assert.equal(await test.shard.lose(chunks[0].digest, 100), true)
+    assert.equal(await test.shard.lose(chunks[1].digest, 90), false)
+    assert.equal(await test.shard.lose(testId(32, 1), 300), true, 'one it never held')
+    assert.deepEqual(await heldOf(test.shard, chunks), [false, false, true])
+    // The room of what was lost comes back in the background.
+    const { diskBytes: _, ...usage } = test.shard.usage()
+    assert.deepEqual(usage, { chunks: 1, bytes: 100, trashBytes: 0, lostChunks: 3 })
+    const listed = async (after: number, limit: number) => {
+      const { last, losses } = await test.shard.losses(after, limit)
+      return [last, ...losses.map(({ number, digest }) => `${number} ${hex(digest)}`)]
+    }
+    const names = [chunks[1].digest, chunks[0].digest, testId(32, 1)].map(
+      (one, at) => `${at + 1} ${hex(one)}`,
+    )
+    assert.deepEqual(await listed(0, 10), [3, ...names])
+    assert.deepEqual(await listed(1, 1), [3, names[1]])
+    assert.deepEqual(await listed(3, 10), [3])
+    await test.shard.stop()
+    await test.shard.start()
+    assert.deepEqual(await listed(0, 10), [3, ...names])
+    assert.equal(test.shard.usage().lostChunks, 3)
+  })
+
+  it('lists a loss until its block, or until the chunk is put again, and never numbers it twice', async () => {
+    await using test = await make()
+    const chunk = testChunk(1, 3_000)
+    await test.shard.put(chunk)
+    await test.shard.lose(chunk.digest, 100)
+    assert.equal(await test.shard.put(chunk), 'stored')
+    assert.deepEqual(await test.shard.losses(0, 10), { last: 1, losses: [] })
+    assert.deepEqual(await test.shard.read(chunk.digest, 0, 3_000), bodyOf(chunk))
+    await test.shard.lose(chunk.digest, 100)
+    await test.shard.lose(chunk.digest, 200)
+    assert.equal(await test.shard.expire(199, 10), 0)
+    assert.equal((await test.shard.losses(1, 10)).losses[0]?.number, 2)
+    assert.equal(await test.shard.expire(200, 10), 1)
+    assert.deepEqual(await test.shard.losses(0, 10), { last: 2, losses: [] })
+    assert.equal(test.shard.usage().lostChunks, 0)
+    assert.equal(await test.shard.isEmpty(), true)
+  })
+
+  it('loses what is in the trash, too', async () => {
+    await using test = await make()
+    await test.shard.put(testChunk(1, 3_000))
+    await test.shard.expire(100, 10, 170)
+    await test.shard.lose(testChunk(1, 3_000).digest, 300)
+    assert.equal(await test.shard.trashed(testChunk(1, 3_000).digest), undefined)
+    assert.deepEqual(test.shard.usage(), { ...usageOf(0, 0, 0), lostChunks: 1 })
+  })
+
+  it('lists chunks from one on, and remembers where a scrub was', async () => {
+    await using test = await make()
+    for (const seed of [1, 2, 3]) await test.shard.put(testChunk(seed, 100))
+    const digests: Uint8Array[] = []
+    for await (const { digest } of test.shard.chunks()) digests.push(digest)
+    const [, second] = digests
+    assert.ok(second !== undefined)
+    assert.deepEqual(
+      await all(test.shard.chunks(second), ({ digest }) => hex(digest)),
+      digests.slice(2).map(hex),
+    )
+    assert.equal(await test.shard.scrubbed(), undefined)
+    await test.shard.markScrubbed(second)
+    await test.shard.stop()
+    await test.shard.start()
+    assert.deepEqual(plain(await test.shard.scrubbed()), plain(second))
   })
 }
 
@@ -236,25 +383,31 @@ function keepsLeases({ make }: ShardSuite): void {
     assert.equal((await test.shard.describe(testChunk(1, 100).digest))?.expiresBlock, 500)
   })
 
-  it('ends a lease at once, and its chunks no later than is said', async () => {
+  it('ends a lease and throws its chunks away at once', async () => {
     await using test = await make()
     const chunks = [testChunk(1, 100), testChunk(2, 100), testChunk(3, 100)] as const
     for (const chunk of chunks) await test.shard.put(chunk)
     const lease = testLease(1, 300, chunks)
     await test.shard.putLease(lease)
     const two = chunks.slice(0, 2).map(({ digest }) => digest)
-    assert.equal(await test.shard.endLease(lease.object, two, 200), true)
+    assert.equal(await test.shard.endLease(lease.object, [...two, testId(32, 1)], 200), true)
     assert.equal(await test.shard.lease(lease.object), undefined)
+    assert.deepEqual(await heldOf(test.shard, chunks), [false, false, true])
     assert.equal(await test.shard.endLease(lease.object, two, 150), false)
-    assert.equal(await test.shard.expire(199, 10), 0)
-    assert.equal(await test.shard.expire(200, 10), 2)
-    assert.deepEqual(await heldOf(test.shard, [...chunks]), [false, false, true])
-    await test.shard.putLease(testLease(2, 250, chunks.slice(2)))
-    assert.equal(
-      await test.shard.endLease(testLease(2, 0, []).object, [testId(32, 1), chunks[2].digest], 900),
-      true,
-    )
-    assert.equal((await test.shard.describe(chunks[2].digest))?.expiresBlock, 300, 'never raised')
+    assert.equal((await test.shard.trashed(chunks[0].digest))?.expiresBlock, 200)
+  })
+
+  it('remembers a lease that has ended as long as it is told to', async () => {
+    await using test = await make()
+    await test.shard.put(testChunk(1, 100))
+    const lease = { ...testLease(1, 300, [testChunk(1, 100)]), forgetsBlock: 400 }
+    await test.shard.putLease(lease)
+    assert.equal(await test.shard.expire(399, 10, 400), 1)
+    assert.deepEqual(plain(await test.shard.lease(lease.object)), plain(lease.bytes))
+    await test.shard.putLease({ ...lease, endBlock: 500, forgetsBlock: 600 })
+    assert.equal((await test.shard.describe(testChunk(1, 100).digest))?.expiresBlock, 500)
+    assert.equal(await test.shard.expire(499, 10), 0)
+    assert.equal(await test.shard.expire(600, 10), 2)
   })
 
   it('refuses a lease over a chunk it does not hold, and changes nothing', async () => {
@@ -328,7 +481,7 @@ export function digestsOf(shard: Shard): Promise<string[]> {
   return all(shard.chunks(), ({ digest }) => hex(digest))
 }
 
-async function heldOf(shard: Shard, chunks: readonly NewChunk[]): Promise<boolean[]> {
+async function heldOf(shard: Shard, chunks: readonly Pick<NewChunk, 'digest'>[]): Promise<boolean[]> {
   return Promise.all(chunks.map(async ({ digest }) => (await shard.describe(digest)) !== undefined))
 }
 

@@ -13,7 +13,7 @@ import {
   shardOn,
   startShard,
 } from '../kit/sim-shard.js'
-import { bodyOf, testChunk, testId } from '../kit/test-chunk.js'
+import { bodyOf, testChunk, testId, usageOf } from '../kit/test-chunk.js'
 import { until } from '../kit/until.js'
 
 const ORDER = { serial: testId(16, 1), expiresBlock: 200 }
@@ -86,6 +86,27 @@ describe('LevelShard on a failing disk', () => {
       })
     }
 
+    it('answers no put whose group was written beside one that failed', async () => {
+      const { disk, shard } = await startShard()
+      let goOn: () => void = () => undefined
+      const hanging = new Promise<void>((resolve) => {
+        goOn = resolve
+      })
+      disk.beforeSync = () => hanging
+      failOnce(disk, 'dataSync', 'EIO')
+      const first = assert.rejects(shard.put(testChunk(1, 500)), isDisk)
+      await until(() => disk.count('write') === 1, { deadlineMs: 2_000 })
+      const second = assert.rejects(shard.put(testChunk(2, 500)), isDisk)
+      await until(() => disk.count('write') === 2, { deadlineMs: 2_000 })
+      goOn()
+      await Promise.all([first, second])
+      assert.equal(disk.count('index.write'), 1, 'that of the start')
+      await shard.stop()
+      await shard.start()
+      assert.equal(shard.usage().chunks, 0)
+      await shard.stop()
+    })
+
     it('refuses to start where it cannot make the disk safe', async () => {
       for (const operation of ['makeDir', 'syncDir', 'index.write'] as const) {
         const disk = new SimDisk()
@@ -112,7 +133,7 @@ describe('LevelShard on a failing disk', () => {
       ])
       assert.deepEqual(attempts.map(outcomeOf), ['NO_SPACE', undefined, 'NO_SPACE', 'NO_SPACE'])
       assert.equal(await shard.orderUse(ORDER.serial), 3)
-      assert.deepEqual(shard.usage(), { chunks: 1, bytes: 500, diskBytes: 500 })
+      assert.deepEqual(shard.usage(), usageOf(1, 500, 500))
       assert.equal(await shard.put(testChunk(2, 500)), 'stored')
       await checkBody(shard, testChunk(1, 500))
       await checkBody(shard, testChunk(2, 500))
@@ -193,7 +214,7 @@ describe('LevelShard on a failing disk', () => {
       }
       for (const chunk of chunks.slice(1)) await shard.remove(chunk.digest)
       await shard.stop()
-      assert.deepEqual(shard.usage(), { chunks: 1, bytes: 1_000, diskBytes: 4_000 })
+      assert.deepEqual(shard.usage(), usageOf(1, 1_000, 4_000))
       disk.onOperation = () => undefined
       await shard.start()
       await until(() => shard.usage().diskBytes === 1_000, { deadlineMs: 2_000 })

@@ -1,10 +1,12 @@
 /** A disk that really is full: a small file system of its own, which only root may mount. */
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
-import { rm, writeFile } from 'node:fs/promises'
+import { readdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { isSubnetError } from '../../src/base/errors.js'
 import { KIB, MIB } from '../../src/base/units.js'
+import { nodeFiles } from '../../src/shard/disk-files.js'
+import { probeDisk } from '../../src/shard/disk-probe.js'
 import { createLevelShard } from '../../src/shard/level-shard.js'
 import type { NewChunk, Shard } from '../../src/shard/shard.js'
 import { type TempDir, tempDir } from '../kit/temp-dir.js'
@@ -67,6 +69,22 @@ describe('LevelShard on a small file system', () => {
     await checkBodies(shard, held)
     await shard.stop()
     await rm(join(dir.path, 'shard'), { recursive: true })
+  })
+
+  it('shows a probe that the disk is read-only or full, and that it works again', async () => {
+    const remount = (mode: 'ro' | 'rw') =>
+      execFileSync('mount', ['-o', `remount,${mode}`, dir.path], { stdio: 'pipe' })
+    const probe = () => probeDisk(nodeFiles, dir.path, new Uint8Array(4096).fill(7))
+    await probe()
+    remount('ro')
+    await assert.rejects(probe(), isDisk)
+    remount('rw')
+    await probe()
+    await writeFile(join(dir.path, 'other'), new Uint8Array(16 * MIB))
+    await assert.rejects(probe(), isDisk)
+    await rm(join(dir.path, 'other'))
+    await probe()
+    assert.deepEqual(await readdir(dir.path), [])
   })
 
   it('trusts its index no more once that met a full disk', async () => {

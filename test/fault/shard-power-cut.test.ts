@@ -3,6 +3,7 @@
  * disk forgets what was not synced.
  */
 import assert from 'node:assert/strict'
+import { setImmediate as turn } from 'node:timers/promises'
 import { type Random, randomFraction, seededRandom } from '../../src/base/random.js'
 import type { NewChunk } from '../../src/shard/shard.js'
 import { digestsOf } from '../conformance/shard.js'
@@ -49,6 +50,8 @@ async function runUntilCut(
   Object.assign(disk, { cutAt, losesOnlyAnswers })
   const asked = new Set<number>()
   const held = new Set<number>()
+  /** What is to be lost, and what is known to be listed as lost. */
+  const [lost, told] = [new Set<number>(), new Set<number>()]
   let chargedBytes = 0
   const shard = shardOn(disk)
   const put = async (seed: number) => {
@@ -62,6 +65,21 @@ async function runUntilCut(
     await shard.remove(cutChunk(seed).digest)
     held.delete(seed)
   }
+  const throwAway = async (seed: number) => {
+    const object = testId(32, seed)
+    const { digest } = cutChunk(seed)
+    await shard.putLease({ object, bytes: object, endBlock: 50, digests: [digest] })
+    if (losesOnlyAnswers) held.delete(seed)
+    await shard.endLease(object, [digest], 300)
+    held.delete(seed)
+  }
+  const lose = async (seed: number) => {
+    lost.add(seed)
+    if (losesOnlyAnswers) held.delete(seed)
+    await shard.lose(cutChunk(seed).digest, 300)
+    held.delete(seed)
+    told.add(seed)
+  }
   try {
     await shard.start()
     await put(1)
@@ -74,6 +92,22 @@ async function runUntilCut(
       deadlineMs: 2_000,
     })
     await Promise.all([remove(5), put(9), put(2)])
+    // One group after the other, so that one is written while the one before is synced.
+    const staggered: Promise<void>[] = []
+    for (const seed of [10, 11, 12, 13]) {
+      const putting = put(seed)
+      // Looked at below, when it may have failed already.
+      putting.catch(() => undefined)
+      staggered.push(putting)
+      await turn()
+    }
+    await Promise.all(staggered)
+    await throwAway(10)
+    await throwAway(11)
+    // Revived, at the price of nothing; lost; dropped.
+    await put(10)
+    await lose(12)
+    await shard.shrinkTrash(0, 10)
   } catch {
     // The power is cut: what matters is what was answered before.
   }
@@ -96,6 +130,16 @@ async function runUntilCut(
     again.usage().bytes,
     expected.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0),
   )
+  const listed = (await again.losses(0, 10)).losses.map((loss) => Buffer.from(loss.digest).toString('hex'))
+  assert.deepEqual(
+    listed,
+    [...(losesOnlyAnswers && listed.length > 0 ? lost : told)].map((seed) => hexDigest(cutChunk(seed))),
+  )
+  assert.equal(again.usage().lostChunks, listed.length)
+  // Trash is left exactly as it counts.
+  const trashed = await Promise.all([...asked].map((seed) => again.trashed(cutChunk(seed).digest)))
+  const trashBytes = trashed.reduce((sum, chunk) => sum + (chunk?.sizeBytes ?? 0), 0)
+  assert.equal(again.usage().trashBytes, trashBytes)
   await again.put(testChunk(100, 900))
   for (const chunk of expected) await checkBody(again, chunk)
   await again.stop()

@@ -46,6 +46,7 @@ import { RetrievePeers } from '../kit/retrieve-peers.js'
 import { settle, signerOf, TestPeers } from '../kit/sessions-pair.js'
 import { SimDisk } from '../kit/sim-disk.js'
 import { testId } from '../kit/test-chunk.js'
+import { testDisk } from '../kit/test-disk.js'
 import { spreadOver, testLease, testObject } from '../kit/test-object.js'
 import { wireChunk } from '../kit/test-orders.js'
 import { TEST_DOMAIN } from '../kit/test-subnet.js'
@@ -67,9 +68,15 @@ async function setUp() {
   partition.share({ validator, shareBytes: BUDGET_BYTES })
   const actors = new ActorSystem({ clock, log: silentLogger }, { onFailure: (reason) => assert.fail(reason) })
   const keeping = actors.spawn(specOf('keeper', keeper(partition)))
-  const shared = { keeper: keeping, shards: partition, signer: far.signer, head: authority }
+  const { health, inspector } = testDisk()
+  const disk = { health, inspector }
+  const shared = { keeper: keeping, shards: partition, signer: far.signer, head: authority, ...disk }
   const storing = new StoreService(
-    { ...shared, onCounted: () => assert.fail('no lease counts') },
+    {
+      ...shared,
+      onCounted: () => assert.fail('no lease counts'),
+      onDiskFailure: () => assert.fail('the disk works'),
+    },
     { domain: TEST_DOMAIN, trashBlocks: 10 },
   )
   const receipts = new Receipts(
@@ -105,7 +112,8 @@ async function setUp() {
     /** Nothing is kept, nothing is set aside, no stream and no deadline is left. */
     async assertUntouched(): Promise<void> {
       await settle()
-      assert.deepEqual({ ...shard.usage(), diskBytes: 0 }, { chunks: 0, bytes: 0, diskBytes: 0 })
+      const nothing = { chunks: 0, bytes: 0, diskBytes: 0, trashBytes: 0, lostChunks: 0 }
+      assert.deepEqual({ ...shard.usage(), diskBytes: 0 }, nothing)
       assert.equal((await keeping.ask('room', { validator })).freeBytes, BUDGET_BYTES)
       assert.equal(await shard.orderUse(testId(16, 1)), 0)
       assert.equal(far.net.serving.size, 0)

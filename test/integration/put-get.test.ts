@@ -8,6 +8,7 @@ import { segmentSize } from '../../src/redundancy/layout.js'
 import { PROFILES, type ProfileName } from '../../src/redundancy/profiles.js'
 import { LocalNetwork } from '../kit/local-network.js'
 import { readBack, sameBytes, testBytes } from '../kit/objects.js'
+import { until } from '../kit/until.js'
 
 describe('put and get', function () {
   this.timeout(60_000)
@@ -85,9 +86,20 @@ describe('put and get', function () {
     assert.equal(renewed.miners >= 4, true)
     await readBack(reader, capability)
     await reader.storage.release(capability)
-    // No validator knows it any more; miners keep it in their trash, where its owner may still find it.
+    // No validator knows it any more, and miners keep it in their trash, where nobody can read it.
     await assert.rejects(writer.storage.release(capability), { code: 'NOT_FOUND' })
     await assert.rejects(writer.storage.renew(capability), { code: 'NOT_FOUND' })
+    await until(
+      () =>
+        readBack(reader, capability).then(
+          () => false,
+          (error: { readonly code?: string }) => error.code === 'NOT_FOUND' || error.code === 'UNRECOVERABLE',
+        ),
+      {
+        deadlineMs: 20_000,
+        title: 'the miners have heard of the release',
+      },
+    )
   })
 
   it('refuses to read with a capability that has no key', async () => {

@@ -26,6 +26,18 @@ export class MemoryPartition implements PartitionStore {
     this.plansWritten += 1
   }
 
+  async retire(validators: readonly string[]): Promise<string[]> {
+    const retired: string[] = []
+    for (const validator of validators) {
+      if (!(await this.#shards.get(validator)?.isEmpty())) continue
+      this.#shards.delete(validator)
+      retired.push(validator)
+    }
+    return retired
+  }
+
+  async reopenFailed(): Promise<void> {}
+
   /** Puts a plan with these shares in force. */
   share(...shares: readonly (Omit<Share, 'drains'> & { readonly drains?: boolean })[]): void {
     const budgetBytes = shares.reduce((sum, { shareBytes }) => sum + shareBytes, 0)

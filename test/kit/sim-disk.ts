@@ -18,6 +18,7 @@ export type DiskOperation =
   | 'truncate'
   | 'syncDir'
   | 'unlink'
+  | 'removeDir'
   | 'read'
   | 'index.write'
 
@@ -35,6 +36,8 @@ export class SimDisk {
   readonly log: string[] = []
   /** Called before every operation that changes something, and `read`; what it throws is the operation's failure. */
   onOperation: (operation: DiskOperation, path: string) => void = () => undefined
+  /** What `dataSync` waits for: a disk that hangs. */
+  beforeSync: () => Promise<void> = async () => undefined
   /** From this operation on there is no power. */
   cutAt = Number.POSITIVE_INFINITY
   /** An index write that the power cut hits is safe all the same; only its answer is lost. */
@@ -44,6 +47,8 @@ export class SimDisk {
   #seenNames = new Map<string, FileData>()
   #safeNames = new Map<string, FileData>()
   #indexes = new Map<string, Index>()
+  /** Directories and those above them; safe as soon as they are made. */
+  #dirs = new Set<string>()
 
   get powerIsCut(): boolean {
     return this.#operations > this.cutAt
@@ -72,13 +77,19 @@ export class SimDisk {
     }
     disk.#safeNames = new Map(disk.#seenNames)
     disk.#indexes = this.#indexes
+    disk.#dirs = this.#dirs
     return disk
   }
 
   readonly files: DiskFiles = {
-    makeDir: async (path) => this.#step('makeDir', path),
+    makeDir: async (path) => {
+      this.#step('makeDir', path)
+      this.#addDir(path)
+    },
     list: async (path) =>
-      this.names.filter((name) => parentOf(name) === path).map((name) => name.slice(path.length + 1)),
+      [...this.names, ...this.#dirs]
+        .filter((name) => parentOf(name) === path)
+        .map((name) => name.slice(path.length + 1)),
     open: async (path, mode) => {
       if (mode === 'write') this.#step('open', path)
       let file = this.#seenNames.get(path)
@@ -97,10 +108,28 @@ export class SimDisk {
       this.#step('unlink', path)
       if (!this.#seenNames.delete(path)) throw systemError('ENOENT')
     },
+    removeDir: async (path) => {
+      const inside = (name: string) => name.startsWith(`${path}/`) || name === path
+      try {
+        this.#step('removeDir', path)
+      } catch (error) {
+        // Whatever stops it, a part is gone.
+        const first = [...this.#indexes.keys(), ...this.#seenNames.keys()].find(inside)
+        this.#indexes.delete(first ?? '')
+        this.#seenNames.delete(first ?? '')
+        this.#safeNames.delete(first ?? '')
+        throw error
+      }
+      for (const names of [this.#indexes, this.#seenNames, this.#safeNames]) {
+        for (const name of [...names.keys()]) if (inside(name)) names.delete(name)
+      }
+      this.#dirs.delete(path)
+    },
     freeBytes: async () => this.capacityBytes - this.#usedBytes(),
   }
 
   readonly openIndex: OpenIndex = async (path) => {
+    this.#addDir(path)
     const index: Index = this.#indexes.get(path) ?? new Map()
     this.#indexes.set(path, index)
     return this.#openIndex(path, index)
@@ -111,6 +140,10 @@ export class SimDisk {
     if (this.powerIsCut) throw new Error('the power is cut')
     this.onOperation(operation, path)
     this.log.push(`${operation} ${path}`)
+  }
+
+  #addDir(path: string): void {
+    for (let at = path; at !== ''; at = parentOf(at)) this.#dirs.add(at)
   }
 
   #usedBytes(): number {
@@ -141,6 +174,7 @@ export class SimDisk {
         writePieces(pieces, position)
       },
       dataSync: async () => {
+        await this.beforeSync()
         this.#step('dataSync', path)
         file.safe = file.seen.slice()
       },

@@ -10,7 +10,9 @@ export const SIM_SHARD_PATH = '/shard'
 export const SIM_BODY_FILE_BYTES = 4_000
 
 export function shardOn(disk: SimDisk): Shard {
-  return createLevelShard({ path: SIM_SHARD_PATH, bodyFileBytes: SIM_BODY_FILE_BYTES }, disk)
+  // Groups overlap as soon as anything waits.
+  const init = { path: SIM_SHARD_PATH, bodyFileBytes: SIM_BODY_FILE_BYTES, overlapBytes: 1 }
+  return createLevelShard(init, disk)
 }
 
 export async function startShard(): Promise<{ disk: SimDisk; shard: Shard }> {

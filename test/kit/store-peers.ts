@@ -60,7 +60,8 @@ export class ScriptedMiner implements StoreHandler {
     if (refusal !== undefined) throw refusal
     const keep = async (chunk: Body) => {
       await this.#hold?.promise
-      this.kept.push(chunk)
+      // Copied: the bytes are only lent.
+      this.kept.push({ ...chunk, body: chunk.body.map((piece) => Uint8Array.from(piece)) })
       return 'stored' as const
     }
     return { keep, release: () => undefined }

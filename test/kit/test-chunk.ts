@@ -3,7 +3,7 @@
 import { concat } from 'uint8arrays'
 import { seededRandom } from '../../src/base/random.js'
 import { LeafHasher } from '../../src/crypto/merkle.js'
-import type { NewChunk } from '../../src/shard/shard.js'
+import type { NewChunk, ShardUsage } from '../../src/shard/shard.js'
 
 /** A chunk of `sizeBytes`, its body in two pieces, ending at block 100 unless `fields` say otherwise. */
 export function testChunk(seed: number, sizeBytes: number, fields: Partial<NewChunk> = {}): NewChunk {
@@ -23,4 +23,9 @@ export function bodyOf(chunk: NewChunk): Uint8Array {
 /** A 16-byte serial or 32-byte object name from a small number. */
 export function testId(lengthBytes: 16 | 32, seed: number): Uint8Array {
   return seededRandom(`id ${seed}`).bytes(lengthBytes)
+}
+
+/** What a shard without trash and losses says of itself. */
+export function usageOf(chunks: number, bytes: number, diskBytes: number): ShardUsage {
+  return { chunks, bytes, trashBytes: 0, diskBytes, lostChunks: 0 }
 }

@@ -4,7 +4,11 @@
  * .build/…/test/kit/write-wire-vectors.js` writes the file. Wait for `cryptoReady` first.
  */
 import type { z } from 'zod'
-import { capacityAnswerSchema, capacityAskSchema } from '../../protocols/capacity/messages.js'
+import {
+  capacityAnswerSchema,
+  capacityAskSchema,
+  lossesAnswerSchema,
+} from '../../protocols/capacity/messages.js'
 import { challengeAnswerSchema, challengeSchema } from '../../protocols/challenge/messages.js'
 import { signAnswer } from '../../protocols/challenge/proof.js'
 import { encodeMessage } from '../../protocols/common/schema.js'
@@ -370,6 +374,19 @@ export function wireVectors(
       'capacity: capacity',
       { type: 'capacity', budgetBytes: 500_000_000_000, heldBytes: 12_345, heldChunks: 1, freeBytes: 0 },
       capacityAnswerSchema,
+    ),
+    message('capacity: ask-losses', { type: 'ask-losses', after: 7 }, capacityAskSchema),
+    message(
+      'capacity: losses',
+      {
+        type: 'losses',
+        last: 9,
+        losses: [
+          [8, named('chunk')],
+          [9, named('left')],
+        ],
+      },
+      lossesAnswerSchema,
     ),
   ]
   // The same request is signed for two vectors.

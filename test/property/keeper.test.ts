@@ -16,6 +16,7 @@ import {
 import type { Shard } from '../../src/shard/shard.js'
 import { MemoryPartition } from '../kit/memory-partition.js'
 import { type RecordedAnswer, RecordingContext } from '../kit/recording-context.js'
+import { usageOf } from '../kit/test-chunk.js'
 
 const IN_FLIGHT_BYTES_MAX = 64 * MIB
 const VALIDATORS = ['alice', 'bob'] as const
@@ -26,7 +27,7 @@ class CountingShard {
   readonly orderBytes = new Map<string, number>()
 
   usage() {
-    return { chunks: 0, bytes: this.heldBytes, diskBytes: this.heldBytes }
+    return usageOf(0, this.heldBytes, this.heldBytes)
   }
 
   async orderUse(serial: Uint8Array): Promise<number> {

@@ -12,7 +12,7 @@ const serial = fc.uint8Array({ minLength: 16, maxLength: 16 })
 const u32 = fc.integer({ min: 0, max: 2 ** 32 - 1 })
 const block = fc.maxSafeNat()
 const expiryEntry = fc.oneof(
-  fc.record({ block, kind: fc.constantFrom('chunk' as const, 'lease' as const), id: bytes32 }, WHOLE),
+  fc.record({ block, kind: fc.constantFrom('chunk', 'lease', 'loss', 'trash'), id: bytes32 }, WHOLE),
   fc.record({ block, kind: fc.constant('order' as const), id: serial }, WHOLE),
 )
 
@@ -29,12 +29,19 @@ describe('shard index codec', () => {
       WHOLE,
     )
     fc.assert(fc.property(chunkRow, (row) => same(codec.decodeChunkRow(codec.encodeChunkRow(row)), row)))
-    const fileRow = fc.record({ lengthBytes: u32, liveBytes: u32, liveChunks: u32 }, WHOLE)
+    const fileRow = fc.record(
+      { lengthBytes: u32, liveBytes: u32, liveChunks: u32, trashBytes: u32, trashChunks: u32 },
+      WHOLE,
+    )
     fc.assert(fc.property(fileRow, (row) => same(codec.decodeFileRow(codec.encodeFileRow(row)), row)))
     const orderRow = fc.record({ usedBytes: block, expiresBlock: block }, WHOLE)
     fc.assert(fc.property(orderRow, (row) => same(codec.decodeOrderRow(codec.encodeOrderRow(row)), row)))
-    const lease = fc.record({ endBlock: block, bytes: fc.uint8Array() }, WHOLE)
+    const lease = fc.record({ endBlock: block, forgetsBlock: block, bytes: fc.uint8Array() }, WHOLE)
     fc.assert(fc.property(lease, (row) => same(codec.decodeLease(codec.encodeLease(row)), row)))
+    const loss = fc.record({ number: block, untilBlock: block }, WHOLE)
+    fc.assert(fc.property(loss, (row) => same(codec.decodeLoss(codec.encodeLoss(row)), row)))
+    const losses = fc.record({ last: block, listed: block }, WHOLE)
+    fc.assert(fc.property(losses, (row) => same(codec.decodeLossCount(codec.encodeLossCount(row)), row)))
   })
 
   it('reads back every key it writes', () => {
@@ -48,7 +55,7 @@ describe('shard index codec', () => {
   it('sorts expiries by block, and finds exactly those that are due', () => {
     fc.assert(
       fc.property(expiryEntry, fc.nat(), (entry, now) => {
-        const { from, before } = codec.expiryRange(now)
+        const { from, before } = (entry.kind === 'trash' ? codec.trashRange : codec.expiryRange)(now)
         const key = codec.expiryKey(entry)
         const due = compare(from, key) <= 0 && compare(key, before) < 0
         assert.equal(due, entry.block <= now)
@@ -62,6 +69,8 @@ describe('shard index codec', () => {
       codec.decodeFileRow,
       codec.decodeOrderRow,
       codec.decodeLease,
+      codec.decodeLoss,
+      codec.decodeLossCount,
       codec.decodeExpiryKey,
       codec.placeOfKey,
       codec.fileOfKey,

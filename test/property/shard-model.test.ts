@@ -58,16 +58,33 @@ const step: fc.Arbitrary<{ show: string; step: Step }> = fc.oneof(
   })),
 )
 
-/** Alone, because it may come before or after what is asked for at the same time. */
-const expire = block.map((at) =>
-  toOperation([{ show: `expire ${at}`, step: (shard) => shard.expire(at, ALL) }]),
+/** Alone, because each may come before or after what is asked for at the same time. */
+const alone = fc.oneof(
+  fc.tuple(block, fc.option(block, { nil: undefined })).map(([at, trashUntil]) => ({
+    show: `expire ${at}, trash until ${trashUntil}`,
+    step: (shard: Shard) => shard.expire(at, ALL, trashUntil),
+  })),
+  fc.tuple(fc.nat({ max: 2 }), fc.uniqueArray(seed, { maxLength: 3 }), block).map(([n, chunks, until]) => ({
+    show: `end lease ${n}, trash ${chunks} until ${until}`,
+    step: (shard: Shard) =>
+      shard.endLease(
+        testId(32, n),
+        chunks.map((c) => chunkOf(c).digest),
+        until,
+      ),
+  })),
+  fc.constant({ show: 'no trash', step: (shard: Shard) => shard.shrinkTrash(0, ALL) }),
+  fc.tuple(seed, block).map(([n, until]) => ({
+    show: `lose ${n} until ${until}`,
+    step: (shard: Shard) => shard.lose(chunkOf(n).digest, until),
+  })),
 )
 
 /** Several at once, because a group commit must not mix them up; or a restart. */
 const operations = fc.array(
   fc.oneof(
     { weight: 6, arbitrary: fc.array(step, { minLength: 1, maxLength: 4 }).map(toOperation) },
-    { weight: 1, arbitrary: expire },
+    { weight: 3, arbitrary: alone.map((one) => toOperation([one])) },
     { weight: 1, arbitrary: fc.constant<Operation>('restart') },
   ),
   { maxLength: 25 },
@@ -123,8 +140,8 @@ async function agree(
     }
   }
   assert.deepEqual(await stateOf(shard), await stateOf(model))
-  const { bytes, diskBytes } = shard.usage()
-  assert.ok(diskBytes >= bytes)
+  const { bytes, trashBytes, diskBytes } = shard.usage()
+  assert.ok(diskBytes >= bytes + trashBytes)
   await shard.stop()
 }
 
@@ -136,18 +153,23 @@ async function outcomes(steps: readonly Step[], shard: Shard): Promise<unknown[]
 }
 
 async function stateOf(shard: Shard): Promise<unknown> {
-  const { chunks, bytes } = shard.usage()
+  const { chunks, bytes, trashBytes, lostChunks } = shard.usage()
   const bodies = []
   for (let n = 0; n < 8; n += 1) {
     const info = await shard.describe(chunkOf(n).digest)
     const body = info && Buffer.from(await shard.read(info.digest, 0, info.sizeBytes)).toString('hex')
-    bodies.push([info?.expiresBlock, body])
+    const trash = await shard.trashed(chunkOf(n).digest)
+    bodies.push([info?.expiresBlock, body, trash?.expiresBlock])
   }
   const orders = await Promise.all([0, 1, 2].map((n) => shard.orderUse(testId(16, n))))
   const leases = await Promise.all([0, 1, 2].map((n) => shard.lease(testId(32, n))))
   return {
     chunks,
     bytes,
+    trashBytes,
+    lostChunks,
+    losses: (await shard.losses(0, ALL)).losses.map(({ number, digest }) => [number, ...digest]),
+    empty: await shard.isEmpty(),
     bodies,
     orders,
     leases: leases.map((lease) => lease?.[0]),

@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict'
 import { equals } from 'uint8arrays'
 import type { z } from 'zod'
-import { capacityAnswerSchema } from '../../protocols/capacity/messages.js'
+import { capacityAnswerSchema, lossesAnswerSchema } from '../../protocols/capacity/messages.js'
 import { serveCapacity } from '../../protocols/capacity/server.js'
 import { challengeAnswerSchema, challengeSchema } from '../../protocols/challenge/messages.js'
 import { signAnswer } from '../../protocols/challenge/proof.js'
@@ -651,13 +651,13 @@ function capacityServer(): Fuzzed {
     assert.equal(asker, session)
     return { budgetBytes: 1, heldBytes: 1, heldChunks: 1, freeBytes: 1 }
   }
-  serveCapacity({ ...components, handler: { capacity } })
+  serveCapacity({ ...components, handler: { capacity, losses: async () => ({ last: 0, losses: [] }) } })
   return {
     clock,
     serve,
-    streams: [[frame({ type: 'ask' })]],
+    streams: [[frame({ type: 'ask' })], [frame({ type: 'ask-losses', after: 1 })]],
     answer: (header) => {
-      accepted(header, capacityAnswerSchema)
+      accepted(header, capacityAnswerSchema, lossesAnswerSchema)
       return 0
     },
   }

@@ -21,6 +21,7 @@ import {
   type NodeStatus,
   type SubnetNode,
 } from '../../node/node.js'
+import { DEVNET_HOUSEKEEPING } from '../../roles/miner/housekeeping.js'
 import { IN_USE } from '../../shard/data-lock.js'
 import { interruptSignal, whenAborted } from '../interrupt.js'
 import { addOutputOptions, addSettings, commandConfig, type OutputOptions } from '../options.js'
@@ -136,7 +137,9 @@ function nodeInit(role: ServingRole, name: string, config: Config): NodeInit {
     listen: [listen],
     ...(announce === undefined ? {} : { announce }),
     threshold: config.get('threshold'),
-    ...(isDevchain(config) ? { visitIntervalMs: DEV_VISIT_INTERVAL_MS } : {}),
+    ...(isDevchain(config)
+      ? { visitIntervalMs: DEV_VISIT_INTERVAL_MS, housekeeping: DEVNET_HOUSEKEEPING }
+      : {}),
     ...(capacityBytes === undefined ? {} : { capacityBytes }),
     ...walletOf(config),
   }
@@ -161,8 +164,10 @@ function serveStatusSignal(running: () => SubnetNode | undefined, output: Output
 function statusText(status: NodeStatus): string {
   const { role, uid, hotkey, block, membersBlock, registered, validatorPermit, members, validators } = status
   const shards = status.shards?.map(
-    ({ validator, chunks, heldBytes, servedBytes, receiptedBytes }) =>
-      `  shard    ${validator}  ${chunks} chunks, ${formatBytes(heldBytes)}; served ${formatBytes(servedBytes)}, confirmed ${formatBytes(receiptedBytes)}`,
+    ({ validator, chunks, heldBytes, trashBytes, lostChunks, servedBytes, receiptedBytes }) =>
+      `  shard    ${validator}  ${chunks} chunks, ${formatBytes(heldBytes)}, trash ${formatBytes(trashBytes)}` +
+      `; served ${formatBytes(servedBytes)}, confirmed ${formatBytes(receiptedBytes)}` +
+      (lostChunks === 0 ? '' : `, ${lostChunks} LOST`),
   )
   return [
     `${role} ${uid}  ${hotkey}`,
@@ -171,6 +176,7 @@ function statusText(status: NodeStatus): string {
     `  itself   ${registered ? 'registered' : 'NOT registered'}${validatorPermit ? ', with a permit' : ''}`,
     ...(status.minersUp === undefined ? [] : [`  miners   ${status.minersUp} answered lately`]),
     ...(status.budgetBytes === undefined ? [] : [`  offers   ${formatBytes(status.budgetBytes)}`]),
+    ...(status.diskTrouble === undefined ? [] : [`  disk     DOES NOT WORK: ${status.diskTrouble}`]),
     ...(shards ?? []),
   ].join('\n')
 }

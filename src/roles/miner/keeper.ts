@@ -38,12 +38,14 @@ export interface Ticket {
   readonly orderKey: string
   readonly client: string
   readonly sizeBytes: number
+  /** What may be left in the shard's trash beside it: trash is only what the share has no other use for. */
+  readonly trashBytesMax: number
 }
 
 export interface Room {
   /** The partition plan's share of this validator. */
   readonly budgetBytes: number
-  /** What still fits; 0 for a shard that drains or is not open. */
+  /** What still fits, at the cost of the trash; 0 for a shard that drains or is not open. */
   readonly freeBytes: number
 }
 
@@ -213,7 +215,8 @@ function reserve(
     throw new SubnetError('NO_SPACE', `${formatBytes(freeBytes)} left in the shard of ${validator}`)
   }
   order.usedBytes = take(order, message.order, sizeBytes)
-  const ticket: Ticket = { validator, orderKey: orderKey(message.order), client, sizeBytes }
+  const trashBytesMax = freeBytes - sizeBytes
+  const ticket: Ticket = { validator, orderKey: orderKey(message.order), client, sizeBytes, trashBytesMax }
   state.reservations.add(ticket)
   state.reservedBytes.set(validator, (state.reservedBytes.get(validator) ?? 0) + sizeBytes)
   state.inFlightBytes += sizeBytes

@@ -4,8 +4,8 @@
  */
 
 import { join as joinPath } from 'node:path'
-import type { Capacity } from '../../../protocols/capacity/messages.js'
-import { serveCapacity } from '../../../protocols/capacity/server.js'
+import { type Capacity, LOSSES_MAX } from '../../../protocols/capacity/messages.js'
+import { type CapacityHandler, serveCapacity } from '../../../protocols/capacity/server.js'
 import { serveChallenge } from '../../../protocols/challenge/server.js'
 import type { WireDomain } from '../../../protocols/common/signed.js'
 import { serveHave } from '../../../protocols/have/server.js'
@@ -20,18 +20,25 @@ import type { ActorSystem } from '../../actor/system.js'
 import type { AbortOptions } from '../../base/abort.js'
 import type { Startable } from '../../base/lifecycle.js'
 import type { Logger } from '../../base/log.js'
+import type { Random } from '../../base/random.js'
 import type { SubnetView } from '../../chain/subnet-view.js'
 import { fromSs58, type Signer, toSs58 } from '../../crypto/keys.js'
 import type { Net } from '../../net/net.js'
+import { nodeFiles } from '../../shard/disk-files.js'
+import { probeBytes, probeDisk } from '../../shard/disk-probe.js'
 import { openLevelIndex } from '../../shard/level-index.js'
 import { createPartitionStore, type PartitionStore } from '../../shard/partition-store.js'
 import { type AdvertiserMessage, advertiser } from './advertiser.js'
 import { Allowance, type AllowanceInit } from './allowance.js'
+import { DiskHealth, type DiskWatchMessage, diskWatch } from './disk-watch.js'
+import type { Housekeeping } from './housekeeping.js'
+import { Inspector } from './inspector.js'
 import { type KeeperMessage, keeper } from './keeper.js'
 import { type PartitionerComponents, type PartitionerMessage, partitioner, replan } from './partitioner.js'
 import { Prover } from './prover.js'
 import { Receipts, type Traffic } from './receipts.js'
 import { RetrieveService } from './retrieve-service.js'
+import { scrubber } from './scrubber.js'
 import { StoreService } from './store-service.js'
 import { sweeper } from './sweeper.js'
 
@@ -44,6 +51,15 @@ const KEEPER_MAILBOX_MAX = 32_768
 const KEEPER_TASKS_MAX = 64
 /** Leases that may wait to be announced; one that is dropped is found by the advertiser's next walk. */
 const ADVERTISER_MAILBOX_MAX = 64
+/** Questions whether the disk works; the inspector asks one at a time, failed puts as often as they like. */
+const DISK_WATCH_MAILBOX_MAX = 64
+
+/** An actor that does one thing after the other, and to which all its messages say the same. */
+const LONELY = {
+  restart: 'permanent',
+  mailbox: { max: 1, policy: 'conflate', key: (message: { readonly type: string }) => message.type },
+  tasksMax: 1,
+} as const
 
 export interface MinerComponents extends PeerComponents {
   readonly net: Pick<Net, 'provide'>
@@ -51,6 +67,7 @@ export interface MinerComponents extends PeerComponents {
   readonly view: SubnetView
   readonly authority: Authority
   readonly signer: Signer
+  readonly random: Random
   readonly logger: Logger
 }
 
@@ -63,12 +80,11 @@ export interface MinerInit {
   readonly capacityBytes?: number | undefined
   /** Between two looks at stakes and free space. */
   readonly replanIntervalMs: number
-  /** Between two looks for what has expired. */
-  readonly sweepIntervalMs: number
+  readonly housekeeping: Housekeeping
   /** What is given without an order; `ALLOWANCE` by default. */
   readonly allowance?: AllowanceInit | undefined
-  /** Blocks that chunks are kept after their owner released them. */
-  readonly trashBlocks: number
+  /** The chain's block time. */
+  readonly blockMs: number
 }
 
 /** What a miner holds for one validator, and what readers with its orders got and confirmed. */
@@ -77,6 +93,18 @@ export interface HeldShard extends Traffic {
   readonly validator: string
   readonly chunks: number
   readonly heldBytes: number
+  /** Released or ended, and kept until its time is over or its room is needed. */
+  readonly trashBytes: number
+  /** Chunks that the disk did not give back, as long as their leases would run. */
+  readonly lostChunks: number
+}
+
+/** What a miner says of itself. */
+export interface HeldStatus {
+  readonly budgetBytes: number
+  readonly shards: readonly HeldShard[]
+  /** Why nothing is served; `undefined` while the disk works. */
+  readonly diskTrouble: string | undefined
 }
 
 export class Miner implements Startable {
@@ -85,6 +113,9 @@ export class Miner implements Startable {
   readonly #store: PartitionStore
   readonly #receipts: Receipts
   readonly #keeper: Ref<KeeperMessage>
+  readonly #health = new DiskHealth()
+  readonly #inspector: Inspector
+  #diskWatch: Ref<DiskWatchMessage> | undefined
   #advertiser: Ref<AdvertiserMessage> | undefined
   #partitioner: Ref<PartitionerMessage> | undefined
   #validators = ''
@@ -108,10 +139,18 @@ export class Miner implements Startable {
       tasksMax: KEEPER_TASKS_MAX,
     })
     const own = { domain, miner: signer.publicKey }
-    const shared = { keeper: this.#keeper, shards: this.#store, signer, logger }
+    this.#inspector = new Inspector({ diskWorks: () => this.#diskWorks(), logger })
+    const trashBlocks = this.#trashBlocks
+    const disk = { health: this.#health, inspector: this.#inspector }
+    const shared = { keeper: this.#keeper, shards: this.#store, signer, logger, ...disk }
     const storing = new StoreService(
-      { ...shared, head: view, onCounted: (lease) => this.#advertiser?.send({ type: 'counted', lease }) },
-      { domain, trashBlocks: init.trashBlocks },
+      {
+        ...shared,
+        head: view,
+        onCounted: (lease) => this.#advertiser?.send({ type: 'counted', lease }),
+        onDiskFailure: () => this.#diskWatch?.send({ type: 'look' }),
+      },
+      { domain, trashBlocks },
     )
     const allowance = new Allowance(clock, init.allowance)
     const reading = new RetrieveService({ ...shared, allowance, receipts: this.#receipts })
@@ -120,7 +159,7 @@ export class Miner implements Startable {
     serveRetrieve({ ...components, handler: reading }, own)
     serveHave({ ...components, handler: reading })
     serveChallenge({ ...components, handler: new Prover(shared, domain) })
-    serveCapacity({ ...components, handler: { capacity: (asker) => this.#capacity(asker) } })
+    serveCapacity({ ...components, handler: this.#claims() })
   }
 
   async start(options: AbortOptions = {}): Promise<void> {
@@ -142,23 +181,8 @@ export class Miner implements Startable {
     this.#validators = this.#validatorNames()
     // The first plan is made before the first stream can come.
     await replan(parts, init)
-    this.#partitioner = actors.spawn({
-      id: 'partitioner',
-      behavior: partitioner(parts, init),
-      restart: 'permanent',
-      mailbox: { max: 1, policy: 'conflate', key: (message) => message.type },
-      tasksMax: 1,
-    })
-    actors.spawn({
-      id: 'sweeper',
-      behavior: sweeper(
-        { shards: this.#store, head: view, logger },
-        { intervalMs: this.#init.sweepIntervalMs },
-      ),
-      restart: 'permanent',
-      mailbox: { max: 1, policy: 'conflate', key: (message) => message.type },
-      tasksMax: 1,
-    })
+    this.#partitioner = actors.spawn({ ...LONELY, id: 'partitioner', behavior: partitioner(parts, init) })
+    this.#keepHouse()
     this.#advertiser = actors.spawn({
       id: 'advertiser',
       behavior: advertiser({ net: this.#components.net, shards: this.#store, head: view, logger }),
@@ -183,11 +207,52 @@ export class Miner implements Startable {
   }
 
   /** The budget, and every shard with what is in it. */
-  held(): { readonly budgetBytes: number; readonly shards: readonly HeldShard[] } {
-    const shards = [...this.#store.usage()].map(([validator, { chunks, bytes }]) => {
-      return { validator, chunks, heldBytes: bytes, ...this.#receipts.traffic(fromSs58(validator)) }
+  held(): HeldStatus {
+    const shards = [...this.#store.usage()].map(([validator, { chunks, bytes, trashBytes, lostChunks }]) => {
+      const traffic = this.#receipts.traffic(fromSs58(validator))
+      return { validator, chunks, heldBytes: bytes, trashBytes, lostChunks, ...traffic }
     })
-    return { budgetBytes: this.#store.plan()?.budgetBytes ?? 0, shards }
+    return { budgetBytes: this.#store.plan()?.budgetBytes ?? 0, shards, diskTrouble: this.#health.trouble }
+  }
+
+  get #trashBlocks(): number {
+    return Math.ceil(this.#init.housekeeping.trashMs / this.#init.blockMs)
+  }
+
+  /** What the miner does for its disk unasked. */
+  #keepHouse(): void {
+    const { actors, view, clock, random, logger } = this.#components
+    const { path, housekeeping } = this.#init
+    const shards = this.#store
+    this.#diskWatch = actors.spawn({
+      id: 'disk-watch',
+      behavior: diskWatch(
+        {
+          health: this.#health,
+          clock,
+          logger,
+          probe: () => probeDisk(nodeFiles, path, probeBytes(random)),
+          reopen: () => shards.reopenFailed(),
+        },
+        { intervalMs: housekeeping.diskIntervalMs, timeoutMs: housekeeping.diskTimeoutMs },
+      ),
+      restart: 'permanent',
+      mailbox: { max: DISK_WATCH_MAILBOX_MAX, policy: 'reject' },
+      tasksMax: 1,
+    })
+    const sweeping = { intervalMs: housekeeping.sweepIntervalMs, trashBlocks: this.#trashBlocks }
+    actors.spawn({ ...LONELY, id: 'sweeper', behavior: sweeper({ shards, head: view, logger }, sweeping) })
+    const scrubbing = { shards, inspector: this.#inspector, clock, random, logger }
+    actors.spawn({
+      ...LONELY,
+      id: 'scrubber',
+      behavior: scrubber(scrubbing, { periodMs: housekeeping.scrubPeriodMs }),
+    })
+  }
+
+  async #diskWorks(): Promise<boolean> {
+    // Not started yet, or stopped: nobody can say.
+    return (await this.#diskWatch?.ask('works', {})) ?? false
   }
 
   #replanIfValidatorsChanged(): void {
@@ -204,14 +269,30 @@ export class Miner implements Startable {
       .join()
   }
 
+  /** What it says of itself to whoever asks. */
+  #claims(): CapacityHandler {
+    return {
+      capacity: (asker) => this.#capacity(asker),
+      losses: async (asker, after) => {
+        const shard = this.#store.get(toSs58(asker.key))
+        const { last, losses } = (await shard?.losses(after, LOSSES_MAX)) ?? { last: 0, losses: [] }
+        return { last, losses: losses.map(({ number, digest }) => [number, digest]) }
+      },
+    }
+  }
+
   async #capacity(asker: Session): Promise<Capacity> {
     const held = [...this.#store.usage().values()]
-    const room = await this.#keeper.ask('room', { validator: toSs58(asker.key) })
+    const validator = toSs58(asker.key)
+    const room = await this.#keeper.ask('room', { validator })
+    const lastLoss = (await this.#store.get(validator)?.losses(0, 1))?.last ?? 0
     return {
       budgetBytes: this.#store.plan()?.budgetBytes ?? 0,
       heldBytes: held.reduce((sum, { bytes }) => sum + bytes, 0),
       heldChunks: held.reduce((sum, { chunks }) => sum + chunks, 0),
-      freeBytes: room.freeBytes,
+      // What it cannot take now it does not offer.
+      freeBytes: this.#health.trouble === undefined ? room.freeBytes : 0,
+      ...(lastLoss === 0 ? {} : { lastLoss }),
     }
   }
 }

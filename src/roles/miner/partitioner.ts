@@ -1,11 +1,11 @@
 /**
  * The partitioner divides the miner's budget among the validators that hold a permit: at start, when they change, and
- * every interval. It opens a shard for each and writes the plan down, where the keeper reads it.
+ * every interval. It opens a shard for each, writes the plan down, where the keeper reads it, and retires what is empty.
  */
-import { statfs } from 'node:fs/promises'
 import type { Behavior } from '../../actor/behavior.js'
 import type { Logger } from '../../base/log.js'
 import { formatBytes } from '../../base/units.js'
+import { type DiskFiles, nodeFiles } from '../../shard/disk-files.js'
 import {
   budgetBytes,
   type PartitionPlan,
@@ -21,6 +21,8 @@ export type PartitionerMessage =
 export interface PartitionerComponents {
   readonly store: PartitionStore
   readonly validators: () => readonly StakedValidator[]
+  /** Default: this machine's. */
+  readonly files?: Pick<DiskFiles, 'freeBytes'>
   readonly logger: Logger
 }
 
@@ -37,15 +39,15 @@ export async function replan(
   components: PartitionerComponents,
   init: PartitionerInit,
 ): Promise<PartitionPlan> {
-  const { store, validators, logger } = components
+  const { store, validators, files = nodeFiles, logger } = components
   const usage = [...store.usage()]
   const heldBytes = new Map(usage.map(([validator, { bytes }]) => [validator, bytes]))
-  const disk = await statfs(init.path)
+  const freeBytes = await files.freeBytes(init.path)
   const previous = store.plan()
   const plan = planPartition({
     budgetBytes: budgetBytes({
       threshold: init.threshold,
-      freeBytes: disk.bavail * disk.bsize,
+      freeBytes,
       ownBytes: usage.reduce((sum, [, { diskBytes }]) => sum + diskBytes, 0),
       capacityBytes: init.capacityBytes,
     }),
@@ -64,6 +66,10 @@ export async function replan(
     const budget = formatBytes(plan.budgetBytes)
     logger.info({ budget, validators: plan.shares.length }, 'a new partition plan is in force')
   }
+  const planned = new Set(plan.shares.map(({ validator }) => validator))
+  const retired = await store.retire([...store.usage().keys()].filter((name) => !planned.has(name)))
+  if (retired.length > 0)
+    logger.info({ validators: retired }, 'deleted the empty shards of former validators')
   return plan
 }
 

@@ -10,13 +10,18 @@ import type { WireDomain } from '../../../protocols/common/signed.js'
 import { isSubnetError } from '../../base/errors.js'
 import type { Logger } from '../../base/log.js'
 import type { Signer } from '../../crypto/keys.js'
-import { LEAF_BYTES, proveRange } from '../../crypto/merkle.js'
+import { hasLeaves, LEAF_BYTES, proveRange } from '../../crypto/merkle.js'
+import type { Shard } from '../../shard/shard.js'
+import type { DiskHealth } from './disk-watch.js'
+import type { Inspector } from './inspector.js'
 import type { AllShards } from './retrieve-service.js'
 import { findChunk } from './retrieve-service.js'
 
 export interface ProverComponents {
   readonly shards: AllShards
   readonly signer: Signer
+  readonly health: Pick<DiskHealth, 'check'>
+  readonly inspector: Pick<Inspector, 'inspect'>
   readonly logger: Logger
 }
 
@@ -30,24 +35,48 @@ export class Prover implements ChallengeHandler {
   }
 
   async prove(challenge: Challenge): Promise<Answer> {
+    this.#components.health.check()
     const samples: SampleAnswer[] = []
     for (const [digest, leaf] of challenge.samples) samples.push(await this.#sample(digest, leaf))
     return signAnswer(this.#components.signer, this.#domain, challenge, samples)
   }
 
   async #sample(digest: Uint8Array, leaf: number): Promise<SampleAnswer> {
-    try {
-      const { shard, info } = await findChunk(this.#components.shards, digest)
-      const offset = leaf * LEAF_BYTES
-      if (offset >= info.sizeBytes) return { type: 'lost' }
-      const bytes = await shard.read(digest, offset, Math.min(LEAF_BYTES, info.sizeBytes - offset))
-      const leafHashes = await shard.leafHashes(digest)
-      if (leafHashes === undefined) return { type: 'lost' }
-      return { type: 'leaf', bytes, path: proveRange(leafHashes, leaf, 1) }
-    } catch (error) {
+    const { shards, inspector, health, logger } = this.#components
+    const found = await findChunk(shards, digest).catch((error: unknown) => {
       if (!isSubnetError(error, 'NOT_FOUND'))
-        this.#components.logger.error({ err: error }, 'a challenged chunk is lost')
-      return { type: 'lost' }
-    }
+        logger.error({ err: error }, 'a challenged chunk cannot be found')
+      return undefined
+    })
+    const offset = leaf * LEAF_BYTES
+    if (found === undefined || offset >= found.info.sizeBytes) return { type: 'lost' }
+    const { shard, info } = found
+    const lengthBytes = Math.min(LEAF_BYTES, info.sizeBytes - offset)
+    const answer = await leafOf(shard, digest, leaf, lengthBytes)
+    if (answer !== undefined) return answer
+    const finding = await inspector.inspect(shard, digest)
+    // Not "lost" because the disk is away.
+    health.check()
+    const again = finding === 'whole' ? await leafOf(shard, digest, leaf, lengthBytes) : undefined
+    return again ?? { type: 'lost' }
+  }
+}
+
+/** The leaf with its path; `undefined` when it cannot be read or is not what it was. */
+async function leafOf(
+  shard: Shard,
+  digest: Uint8Array,
+  leaf: number,
+  lengthBytes: number,
+): Promise<SampleAnswer | undefined> {
+  try {
+    const bytes = await shard.read(digest, leaf * LEAF_BYTES, lengthBytes)
+    const leafHashes = await shard.leafHashes(digest)
+    if (leafHashes === undefined || !hasLeaves(bytes, leafHashes, leaf)) return undefined
+    return { type: 'leaf', bytes, path: proveRange(leafHashes, leaf, 1) }
+  } catch (error) {
+    // The inspector tells the operator what it comes to.
+    if (isSubnetError(error)) return undefined
+    throw error
   }
 }

@@ -2,19 +2,27 @@
  * What a miner does with `retrieve` and `have`: leaves of chunks it holds, with their proof, within the order or the
  * allowance; and which chunks those are.
  */
+import { webcrypto } from 'node:crypto'
+import { equals } from 'uint8arrays'
 import type { HaveHandler } from '../../../protocols/have/server.js'
 import type { Order } from '../../../protocols/order/order.js'
 import type { ChunkRange, OrderAccount } from '../../../protocols/retrieve/exchange.js'
 import type { AccountRequest, RetrieveHandler } from '../../../protocols/retrieve/server.js'
 import type { Ref } from '../../actor/behavior.js'
-import { SubnetError } from '../../base/errors.js'
+import { isSubnetError, SubnetError } from '../../base/errors.js'
 import { toSs58 } from '../../crypto/keys.js'
-import { LEAF_BYTES, proveRange } from '../../crypto/merkle.js'
+import { hasLeaves, LEAF_BYTES, proveRange } from '../../crypto/merkle.js'
 import type { ChunkInfo, Shard } from '../../shard/shard.js'
 import type { Allowance } from './allowance.js'
+import type { DiskHealth } from './disk-watch.js'
+import type { Inspector } from './inspector.js'
 import type { KeeperMessage, ShardSource } from './keeper.js'
 import type { Receipts } from './receipts.js'
 import { orderTerms } from './store-service.js'
+
+const { subtle } = webcrypto
+/** One in so many whole chunks that are given out is hashed once more: enough to find a rotten one that is asked for. */
+const CHECKED_EVERY = 16
 
 /** All open shards, of current validators and of former ones. */
 export interface AllShards extends ShardSource {
@@ -27,6 +35,8 @@ export interface RetrieveServiceComponents {
   /** For those who show no order. */
   readonly allowance: Allowance
   readonly receipts: Pick<Receipts, 'account'>
+  readonly health: Pick<DiskHealth, 'check'>
+  readonly inspector: Pick<Inspector, 'inspect'>
 }
 
 /** What is asked for, and the shard where it is likely to be. */
@@ -39,6 +49,7 @@ interface Wanted {
 
 export class RetrieveService implements RetrieveHandler, HaveHandler {
   readonly #components: RetrieveServiceComponents
+  #wholeReads = 0
 
   constructor(components: RetrieveServiceComponents) {
     this.#components = components
@@ -73,6 +84,7 @@ export class RetrieveService implements RetrieveHandler, HaveHandler {
   }
 
   async have(digests: readonly Uint8Array[]): Promise<readonly boolean[]> {
+    this.#components.health.check()
     const held: boolean[] = []
     for (const digest of digests) {
       const found = await describeChunk(this.#components.shards.all(), digest)
@@ -86,7 +98,9 @@ export class RetrieveService implements RetrieveHandler, HaveHandler {
     { digest, firstLeaf, leaves, likely }: Wanted,
     spend: (sizeBytes: number) => Promise<void>,
   ): Promise<ChunkRange> {
-    const { shard, info } = await findChunk(this.#components.shards, digest, likely)
+    const { shards, health, inspector } = this.#components
+    health.check()
+    const { shard, info } = await findChunk(shards, digest, likely)
     const leafCount = Math.ceil(info.sizeBytes / LEAF_BYTES)
     const endLeaf = leaves === 0 ? leafCount : firstLeaf + leaves
     if (firstLeaf >= leafCount || endLeaf > leafCount) {
@@ -95,11 +109,42 @@ export class RetrieveService implements RetrieveHandler, HaveHandler {
     const offset = firstLeaf * LEAF_BYTES
     const lengthBytes = Math.min(info.sizeBytes, endLeaf * LEAF_BYTES) - offset
     await spend(lengthBytes)
-    const bytes = await shard.read(digest, offset, lengthBytes)
-    if (lengthBytes === info.sizeBytes) return { sizeBytes: info.sizeBytes, bytes, proof: [] }
+    const bytes = await this.#read(shard, digest, offset, lengthBytes)
+    if (lengthBytes === info.sizeBytes) {
+      // On another thread, while it is sent: the reader checks it anyway, this is for the next one.
+      this.#wholeReads += 1
+      if (this.#wholeReads % CHECKED_EVERY === 1)
+        subtle.digest('SHA-256', bytes).then(
+          async (found) => {
+            if (!equals(new Uint8Array(found), digest)) await inspector.inspect(shard, digest)
+          },
+          // Out of memory: what is not looked at now is scrubbed later.
+          () => undefined,
+        )
+      return { sizeBytes: info.sizeBytes, bytes, proof: [] }
+    }
     const leafHashes = await shard.leafHashes(digest)
     if (leafHashes === undefined) throw new SubnetError('NOT_FOUND', 'the chunk was dropped meanwhile')
+    if (!hasLeaves(bytes, leafHashes, firstLeaf)) {
+      await inspector.inspect(shard, digest)
+      throw new SubnetError('NOT_FOUND', 'the chunk is not on the disk as it was')
+    }
     return { sizeBytes: info.sizeBytes, bytes, proof: proveRange(leafHashes, firstLeaf, endLeaf - firstLeaf) }
+  }
+
+  /** A chunk that cannot be read is looked at before the answer is given: it is lost, or the disk does not work. */
+  async #read(shard: Shard, digest: Uint8Array, offset: number, lengthBytes: number): Promise<Uint8Array> {
+    const { health, inspector } = this.#components
+    try {
+      return await shard.read(digest, offset, lengthBytes)
+    } catch (error) {
+      if (!isSubnetError(error, 'DISK')) throw error
+      const finding = await inspector.inspect(shard, digest)
+      health.check()
+      if (finding !== 'whole')
+        throw new SubnetError('NOT_FOUND', 'the chunk cannot be read', { cause: error })
+      return await shard.read(digest, offset, lengthBytes)
+    }
   }
 }
 

@@ -12,19 +12,21 @@ import type { LeaseHandler, Renewal } from '../../../protocols/lease/server.js'
 import type { Order } from '../../../protocols/order/order.js'
 import type { LeaseRequest, Reservation, StoreHandler } from '../../../protocols/store/server.js'
 import type { Ref } from '../../actor/behavior.js'
-import { SubnetError } from '../../base/errors.js'
+import { isSubnetError, SubnetError } from '../../base/errors.js'
 import { Semaphore } from '../../base/semaphore.js'
 import type { Signer } from '../../crypto/keys.js'
 import { toSs58 } from '../../crypto/keys.js'
 import type { Shard } from '../../shard/shard.js'
-import type { KeeperMessage, OrderTerms, ShardSource } from './keeper.js'
+import type { DiskHealth } from './disk-watch.js'
+import type { KeeperMessage, OrderTerms, ShardSource, Ticket } from './keeper.js'
+import { shrinkTrash } from './sweeper.js'
 
 /** Changes of leases that wait for a release to end; the next is refused with `BUSY`. */
 const CHANGES_WAITING_MAX = 1_024
 
 export interface StoreServiceInit {
   readonly domain: WireDomain
-  /** Blocks that the chunks of a released lease are kept: what was released by mistake is not gone at once. */
+  /** Blocks that chunks are kept after their lease was released or has ended, and a lease that it can be renewed. */
   readonly trashBlocks: number
 }
 
@@ -34,6 +36,9 @@ export interface StoreServiceComponents {
   readonly signer: Signer
   /** Our newest head. */
   readonly head: { readonly block: number }
+  readonly health: Pick<DiskHealth, 'check'>
+  /** Told that the disk failed. */
+  readonly onDiskFailure: () => void
   /** Told of every lease that counts from now on. */
   readonly onCounted: (lease: Lease) => void
 }
@@ -52,9 +57,11 @@ export class StoreService implements StoreHandler, LeaseHandler {
   }
 
   async reserve(order: Order, sizeBytes: number): Promise<Reservation> {
-    const { keeper } = this.#components
+    const { keeper, health, onDiskFailure } = this.#components
+    health.check()
     const shard = this.#shard(order.validator)
     const ticket = await keeper.ask('reserve', { order: orderTerms(order), sizeBytes })
+    await this.#makeRoom(shard, ticket)
     return {
       keep: async (chunk) => {
         let usedBytes = 0
@@ -66,6 +73,9 @@ export class StoreService implements StoreHandler, LeaseHandler {
           })
           usedBytes = chunk.sizeBytes
           return outcome
+        } catch (error) {
+          if (isSubnetError(error, 'DISK')) onDiskFailure()
+          throw error
         } finally {
           keeper.send({ type: 'settle', ticket, usedBytes })
         }
@@ -81,6 +91,7 @@ export class StoreService implements StoreHandler, LeaseHandler {
    * the new order's. "About to" is half of what the new order has left.
    */
   async have(order: Order, digests: readonly Uint8Array[]): Promise<boolean[]> {
+    this.#components.health.check()
     const shard = this.#shard(order.validator)
     const { block } = this.#components.head
     const neededBlock = block + (order.expiresBlock - block) / 2
@@ -93,12 +104,14 @@ export class StoreService implements StoreHandler, LeaseHandler {
   }
 
   async lease(order: Order, request: LeaseRequest): Promise<SignedLease> {
+    this.#components.health.check()
     if (request.endBlock > order.leaseEndBlock) {
       throw new SubnetError('REFUSED', `the order permits leases until block ${order.leaseEndBlock}`)
     }
     const shard = this.#shard(order.validator)
     for (const [digest, auditRoot, sizeBytes] of request.entries) {
-      const held = await shard.describe(digest)
+      // In the trash: another object that had it was released since it was put.
+      const held = (await shard.describe(digest)) ?? (await shard.trashed(digest))
       if (held === undefined)
         throw new SubnetError('NOT_FOUND', `chunk ${bytesToText(digest, 'hex')} is not held`)
       if (held.sizeBytes !== sizeBytes || !equals(held.auditRoot, auditRoot)) {
@@ -145,21 +158,21 @@ export class StoreService implements StoreHandler, LeaseHandler {
       throw new SubnetError('INVALID', `renew: the lease goes on until block ${kept.lease.endBlock} already`)
     const signed = signLease(this.#components.signer, this.#domain, { ...kept.lease, endBlock })
     checkLeaseCounted(signed.lease, validatorSignature, this.#domain)
-    await this.#keepLease(shard, { ...signed, validatorSignature })
+    const lost = await this.#missing(shard, signed.lease)
+    await this.#keepLease(shard, { ...signed, validatorSignature }, lost)
+    // Signed for and not there: said before the renewed lease is audited.
+    for (const digest of lost) await shard.lose(digest, endBlock)
     return signed.minerSignature
   }
 
   async release(validator: Uint8Array, object: Uint8Array): Promise<void> {
     const shard = this.#shard(validator)
     const { lease } = await this.#kept(shard, validator, object)
-    const expiresBlock = this.#components.head.block + this.#trashBlocks
+    const trashUntilBlock = this.#components.head.block + this.#trashBlocks
     await this.#change.run(async () => {
-      const own = await onlyIn(
-        shard,
-        object,
-        lease.entries.map(([digest]) => digest),
-      )
-      await shard.endLease(object, own, expiresBlock)
+      const digests = lease.entries.map(([digest]) => digest)
+      const own = await onlyIn(shard, object, digests, this.#components.head.block)
+      await shard.endLease(object, own, trashUntilBlock)
     })
   }
 
@@ -184,10 +197,33 @@ export class StoreService implements StoreHandler, LeaseHandler {
   async #keepLease(
     shard: Shard,
     kept: SignedLease & { readonly validatorSignature?: Uint8Array },
+    lost: readonly Uint8Array[] = [],
   ): Promise<void> {
     const { object, endBlock, entries } = kept.lease
-    const digests = entries.map(([digest]) => digest)
-    await this.#change.run(() => shard.putLease({ object, bytes: encodeMessage(kept), endBlock, digests }))
+    const digests = entries.map(([digest]) => digest).filter((digest) => !lost.includes(digest))
+    const row = { object, bytes: encodeMessage(kept), endBlock, forgetsBlock: endBlock + this.#trashBlocks }
+    await this.#change.run(() => shard.putLease({ ...row, digests }))
+  }
+
+  /** What of a lease is not on the disk. `NOT_FOUND` if nothing of it is: there is nothing to renew. */
+  async #missing(shard: Shard, { entries }: Lease): Promise<Uint8Array[]> {
+    const missing: Uint8Array[] = []
+    for (const [digest] of entries) {
+      const held = (await shard.describe(digest)) ?? (await shard.trashed(digest))
+      if (held === undefined) missing.push(digest)
+    }
+    if (missing.length === entries.length) throw new SubnetError('NOT_FOUND', 'nothing of the lease is held')
+    return missing
+  }
+
+  /** Trash gives way before the body is read; what was reserved is given back if it cannot. */
+  async #makeRoom(shard: Shard, ticket: Ticket): Promise<void> {
+    try {
+      await shrinkTrash(shard, ticket.trashBytesMax)
+    } catch (error) {
+      this.#components.keeper.send({ type: 'settle', ticket, usedBytes: 0 })
+      throw error
+    }
   }
 
   #shard(validator: Uint8Array): Shard {
@@ -200,18 +236,19 @@ export class StoreService implements StoreHandler, LeaseHandler {
 }
 
 /**
- * Those of the digests that no other object's lease names. A client may lease chunks that another one stored: a release
+ * Those of the digests that no other object's lease names at this block. A client may lease chunks that another one stored: a release
  * must not take them from it. Reads every lease of the shard, so a release costs as much as there are.
  */
 async function onlyIn(
   shard: Shard,
   object: Uint8Array,
   digests: readonly Uint8Array[],
+  block: number,
 ): Promise<Uint8Array[]> {
   const own = new Map(digests.map((digest) => [bytesToText(digest, 'hex'), digest]))
   for await (const bytes of shard.leases()) {
     const { lease } = decodeMessage(keptLeaseSchema, bytes, 'kept lease')
-    if (equals(lease.object, object)) continue
+    if (equals(lease.object, object) || lease.endBlock <= block) continue
     for (const [digest] of lease.entries) own.delete(bytesToText(digest, 'hex'))
   }
   return [...own.values()]

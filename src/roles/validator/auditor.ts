@@ -2,6 +2,7 @@
  * The auditor asks miners for leaves of chunks they leased and judges the answers by the roots in the leases. Which
  * leaves is drawn at that moment: a miner cannot know before it is asked.
  */
+import { toString as bytesToText } from 'uint8arrays'
 import { askChallenge } from '../../../protocols/challenge/client.js'
 import { CHALLENGE_SAMPLES, type Challenge } from '../../../protocols/challenge/messages.js'
 import { judgeAnswer, type SampledChunk } from '../../../protocols/challenge/proof.js'
@@ -82,15 +83,17 @@ export class Auditor {
     }
   }
 
-  /** Leaves drawn uniformly over all leased leaves of the miner, in one pass over its leases. */
+  /** Leaves drawn uniformly over all leased leaves that the miner has not told to be lost, in one pass over its leases. */
   async #draw(miner: string): Promise<DrawnSample[]> {
     const { ledger, view, random } = this.#components
     const reservoir: DrawnSample[] = []
     let seen = 0
+    const lost = await ledger.lost(miner)
     for await (const { lease } of ledger.leases(miner)) {
       // The miner may have dropped what a lease no longer covers.
       if (lease.endBlock <= view.block) continue
       for (const [digest, auditRoot, sizeBytes] of lease.entries) {
+        if (lost.has(bytesToText(digest, 'hex'))) continue
         const leaves = Math.ceil(sizeBytes / LEAF_BYTES)
         // A chunk offers one leaf for every place it wins in the reservoir, so that large chunks weigh more.
         for (let slot = 0; slot < CHALLENGE_SAMPLES; slot += 1) {

@@ -1,7 +1,9 @@
 /**
  * What a validator has for a miner when it visits it: countersignatures, renewals, releases. The ledger remembers each
- * until the miner has acknowledged it, so a miner that is away at that time gets it when it is back.
+ * until the miner has acknowledged it, so a miner that is away at that time gets it when it is back. And what the miner
+ * has for the validator: the chunks it has lost.
  */
+import { askLosses } from '../../../protocols/capacity/client.js'
 import type { WireDomain } from '../../../protocols/common/signed.js'
 import type { PeerComponents } from '../../../protocols/hello/exchange.js'
 import type { KnownPeer } from '../../../protocols/hello/sessions.js'
@@ -37,6 +39,24 @@ export class HandOver {
     await this.#releases(miner, hotkey, options)
     await this.#confirmations(miner, hotkey, options)
     await this.#renewals(miner, hotkey, options)
+  }
+
+  /**
+   * Hears what the miner has lost of ours up to `lastLoss` and marks it, one answer at a time: the next visit hears the rest. Rejects as
+   * `give` does.
+   */
+  async hear(miner: KnownPeer, lastLoss: number, options: AbortOptions = {}): Promise<void> {
+    const { ledger, logger } = this.#components
+    const hotkey = toSs58(miner.hotkey)
+    const after = await ledger.lossesHeard(hotkey)
+    if (after === lastLoss) return
+    const { last, losses } = await askLosses(this.#components, miner, after, options)
+    // It began anew and counts from the start again.
+    const heard = last < after ? 0 : (losses.at(-1)?.[0] ?? after)
+    if (heard === after) return
+    const digests = losses.map(([, digest]) => digest)
+    const marked = await ledger.markLost(hotkey, digests, heard)
+    if (marked > 0) logger.warn({ miner: hotkey, chunks: marked }, 'a miner says that it has lost chunks')
   }
 
   async #releases(miner: KnownPeer, hotkey: string, options: AbortOptions): Promise<void> {

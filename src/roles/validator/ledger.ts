@@ -6,7 +6,7 @@
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Level } from 'level'
-import { blockField, decodeMessage, encodeMessage } from '../../../protocols/common/schema.js'
+import { blockField, decodeMessage, encodeMessage, integer } from '../../../protocols/common/schema.js'
 import { sameKey } from '../../../protocols/common/signed.js'
 import type { KeptLease } from '../../../protocols/lease/lease.js'
 import { keptLeaseSchema } from '../../../protocols/lease/lease.js'
@@ -24,6 +24,8 @@ import {
   segmentKey,
 } from './ledger-rows.js'
 
+const lossNumberField = integer(0, Number.MAX_SAFE_INTEGER)
+
 type Database = Level<Uint8Array, Uint8Array>
 
 /** 256 of these are open at once on a full subnet: about 1.5 MiB and 4 files each. */
@@ -39,6 +41,9 @@ const UNCONFIRMED = Buffer.from('unconfirmed/')
 const RENEWAL = Buffer.from('renewal/')
 const RELEASE = Buffer.from('release/')
 const LEASE = Buffer.from('lease/')
+const LOST = Buffer.from('lost/')
+/** Number of the newest loss the miner has told of. */
+const LOSSES_HEARD = Buffer.from('losses-heard')
 
 /** A placed object with its leases, ready to be counted. */
 export interface LedgerEntry {
@@ -107,6 +112,8 @@ export class Ledger implements Startable {
             // What was wanted of an earlier lease is not wanted of this one.
             { type: 'del', key: renewalKey(kept.lease.object) },
             { type: 'del', key: releaseKey(kept.lease.object) },
+            // It has signed for them anew.
+            ...kept.lease.entries.map(([digest]) => ({ type: 'del' as const, key: lostKey(digest) })),
           ],
           { sync: true },
         )
@@ -147,6 +154,51 @@ export class Ledger implements Startable {
       const kept = decodeMessage(keptLeaseSchema, bytes, 'ledger lease')
       if (await this.#counts(kept)) yield kept
     }
+  }
+
+  /** Number of the newest loss that this miner told of and that is marked here; 0 before the first. */
+  async lossesHeard(miner: string): Promise<number> {
+    const database = await this.#miner(miner)
+    const bytes = await database.get(LOSSES_HEARD)
+    return bytes === undefined ? 0 : decodeMessage(lossNumberField, bytes, 'ledger losses')
+  }
+
+  /**
+   * Marks those of the chunks lost that a lease of the miner names, and remembers that it was told up to this number.
+   * Reads all leases of the miner. Durable when it resolves; returns how many were marked.
+   */
+  async markLost(miner: string, digests: readonly Uint8Array[], heard: number): Promise<number> {
+    const database = await this.#miner(miner)
+    const told = new Map(digests.map((digest) => [Buffer.from(digest).toString('hex'), digest]))
+    const leased = new Set<string>()
+    if (told.size > 0) {
+      for await (const { lease } of this.leases(miner)) {
+        for (const [digest] of lease.entries) {
+          const name = Buffer.from(digest).toString('hex')
+          if (told.has(name)) leased.add(name)
+        }
+      }
+    }
+    const marks = [...told].filter(([name]) => leased.has(name))
+    await database.batch(
+      [
+        ...marks.map(([, digest]) => ({
+          type: 'put' as const,
+          key: lostKey(digest),
+          value: new Uint8Array(0),
+        })),
+        { type: 'put', key: LOSSES_HEARD, value: encodeMessage(heard) },
+      ],
+      { sync: true },
+    )
+    return marks.length
+  }
+
+  /** Digests of the chunks, in hex, that the miner has lost by its own word and not signed for since. */
+  async lost(miner: string): Promise<ReadonlySet<string>> {
+    const database = await this.#miner(miner)
+    const keys = await database.keys({ gte: LOST, lt: after(LOST) }).all()
+    return new Set(keys.map((key) => Buffer.from(key.subarray(LOST.length)).toString('hex')))
   }
 
   /** Leases whose countersignature the miner has not acknowledged. */
@@ -223,11 +275,13 @@ export class Ledger implements Startable {
     const database = await this.#miner(miner)
     // Recorded again meanwhile, it is another lease.
     if ((await database.get(releaseKey(object))) === undefined) return
+    const bytes = await database.get(leaseKey(object))
+    const entries =
+      bytes === undefined ? [] : decodeMessage(keptLeaseSchema, bytes, 'ledger lease').lease.entries
+    const keys = [releaseKey, renewalKey, unconfirmedKey, leaseKey].map((keyOf) => keyOf(object))
+    keys.push(...entries.map(([digest]) => lostKey(digest)))
     await database.batch(
-      [releaseKey, renewalKey, unconfirmedKey, leaseKey].map((keyOf) => ({
-        type: 'del',
-        key: keyOf(object),
-      })),
+      keys.map((key) => ({ type: 'del', key })),
       { sync: true },
     )
   }
@@ -291,6 +345,10 @@ function renewalKey(object: Uint8Array): Uint8Array {
 
 function releaseKey(object: Uint8Array): Uint8Array {
   return Buffer.concat([RELEASE, object])
+}
+
+function lostKey(digest: Uint8Array): Uint8Array {
+  return Buffer.concat([LOST, digest])
 }
 
 /** The first key after all that begin with `prefix`. */

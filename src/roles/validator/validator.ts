@@ -146,6 +146,7 @@ export class Validator implements Startable {
     const capacity = await askCapacity(this.#components, miner, scope)
     try {
       await this.#handOver.give(miner, scope)
+      if (capacity.lastLoss !== undefined) await this.#handOver.hear(miner, capacity.lastLoss, scope)
     } catch (error) {
       signal.throwIfAborted()
       if (!isSubnetError(error)) throw error

@@ -67,6 +67,7 @@ describe('exit codes', () => {
       DISCONNECTED: 69,
       TOO_FEW_PEERS: 69,
       NOT_DURABLE: 69,
+      UNAVAILABLE: 75,
       UNRECOVERABLE: 69,
       CONFIG: 78,
       DATA_DIR: 78,

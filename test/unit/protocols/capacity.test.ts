@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict'
-import { askCapacity } from '../../../protocols/capacity/client.js'
-import { CAPACITY } from '../../../protocols/capacity/messages.js'
+import { askCapacity, askLosses } from '../../../protocols/capacity/client.js'
+import { CAPACITY, LOSSES_MAX } from '../../../protocols/capacity/messages.js'
 import { serveCapacity } from '../../../protocols/capacity/server.js'
 import type { Role } from '../../../protocols/hello/messages.js'
 import type { Session } from '../../../protocols/hello/sessions.js'
 import { cryptoReady } from '../../../src/crypto/keys.js'
 import { sessionsPair, settle } from '../../kit/sessions-pair.js'
+import { testId } from '../../kit/test-chunk.js'
 
 const claim = { budgetBytes: Number.MAX_SAFE_INTEGER, heldBytes: 5, heldChunks: 1, freeBytes: 0 }
 
@@ -20,7 +21,7 @@ describe('capacity', () => {
         askers.push(asker)
         return claim
       }
-      serveCapacity({ sessions: far.sessions, clock, handler: { capacity } })
+      serveCapacity({ sessions: far.sessions, clock, handler: { capacity, losses: () => assert.fail() } })
       assert.deepEqual(await askCapacity(near.components, far.known), claim)
       assert.deepEqual(askers, [{ peerId: near.net.peerId, role, key: near.signer.publicKey }])
       await settle()
@@ -31,7 +32,11 @@ describe('capacity', () => {
 
   it('does not tell other miners', async () => {
     const { near, far, clock } = sessionsPair({ role: 'miner', name: 'near' }, { role: 'miner' })
-    serveCapacity({ sessions: far.sessions, clock, handler: { capacity: () => assert.fail() } })
+    serveCapacity({
+      sessions: far.sessions,
+      clock,
+      handler: { capacity: () => assert.fail(), losses: () => assert.fail() },
+    })
     await assert.rejects(askCapacity(near.components, far.known), { code: 'REFUSED' })
   })
 
@@ -43,6 +48,40 @@ describe('capacity', () => {
         await frames.writeMessage({ type: 'capacity', ...claim, ...wrong })
       })
       await assert.rejects(askCapacity(near.components, far.known), { code: 'INVALID' })
+    }
+  })
+
+  it('tells what was lost after the loss that is known', async () => {
+    const { near, far, clock } = sessionsPair({ role: 'validator' }, { role: 'miner' })
+    const losses = Array.from({ length: LOSSES_MAX }, (_, i): [number, Uint8Array] => [i + 8, testId(32, i)])
+    const asked: unknown[] = []
+    const handler = {
+      capacity: () => assert.fail(),
+      losses: async (asker: Session, after: number) => {
+        asked.push([asker.peerId, after])
+        return { last: Number.MAX_SAFE_INTEGER, losses }
+      },
+    }
+    serveCapacity({ sessions: far.sessions, clock, handler })
+    const answer = await askLosses(near.components, far.known, 7)
+    assert.deepEqual(answer, { last: Number.MAX_SAFE_INTEGER, losses })
+    assert.deepEqual(asked, [[near.net.peerId, 7]])
+  })
+
+  it('believes no losses whose numbers do not rise', async () => {
+    const digest = testId(32, 1)
+    for (const [last, ...numbers] of [
+      [9, 7],
+      [9, 9, 9],
+      [9, 9, 8],
+      [9, 10],
+    ] as const) {
+      const { near, far } = sessionsPair({ role: 'validator' }, { role: 'miner' })
+      far.serveRaw(CAPACITY, ['validator'], async (frames) => {
+        await frames.readHeader()
+        await frames.writeMessage({ type: 'losses', last, losses: numbers.map((number) => [number, digest]) })
+      })
+      await assert.rejects(askLosses(near.components, far.known, 7), { code: 'INVALID' })
     }
   })
 

@@ -123,6 +123,7 @@ describe('the vectors of the wire', () => {
       NOT_DURABLE: 11,
       UNRECOVERABLE: 12,
       INTERNAL: 13,
+      UNAVAILABLE: 14,
     })
   })
 })

@@ -16,13 +16,14 @@ function recorded(init: { groupBytesMax?: number; waitingBytesMax?: number } = {
     async (group) => {
       groups.push(group.map(({ name }) => name))
       await new Promise<void>((resolve) => ends.push(resolve))
-      return group.map(({ name }) =>
-        name === 'bad'
-          ? { status: 'rejected' as const, reason: new Error('bad job') }
-          : { status: 'fulfilled' as const, value: `${name} done` },
-      )
+      return async () =>
+        group.map(({ name }) =>
+          name === 'bad'
+            ? { status: 'rejected' as const, reason: new Error('bad job') }
+            : { status: 'fulfilled' as const, value: `${name} done` },
+        )
     },
-    { groupBytesMax: 100, waitingBytesMax: 100, ...init },
+    { groupBytesMax: 100, waitingBytesMax: 100, overlapBytes: 1_000, ...init },
   )
   const endGroup = async () => {
     await turn()
@@ -52,6 +53,40 @@ describe('GroupCommit', () => {
     assert.deepEqual(await Promise.all(second), ['c done', 'd done'])
   })
 
+  it('begins a group while the one before ends, and ends them in order', async () => {
+    const steps: string[] = []
+    const ends = new Map<string, () => void>()
+    const commits = new GroupCommit<NamedJob>(
+      async ([only]) => {
+        const name = only?.name ?? ''
+        steps.push(`begin ${name}`)
+        if (name === 'unbegun') throw new Error(name)
+        return async () => {
+          steps.push(`end ${name}`)
+          await new Promise<void>((resolve) => ends.set(name, resolve))
+          if (name === 'unended') throw new Error(name)
+          return [{ status: 'fulfilled', value: name }]
+        }
+      },
+      { groupBytesMax: 1, waitingBytesMax: 100, overlapBytes: 1 },
+    )
+    const outcomes = Promise.allSettled(
+      ['a', 'unbegun', 'unended', 'b'].map((name) => commits.run(job(name))),
+    )
+    await turn()
+    assert.deepEqual(steps, ['begin a', 'end a', 'begin unbegun'], 'no third beside two')
+    for (const name of ['a', 'unended', 'b']) {
+      await turn()
+      ends.get(name)?.()
+    }
+    const settled = (await outcomes).map((one) =>
+      one.status === 'fulfilled' ? one.value : one.reason.message,
+    )
+    assert.deepEqual(settled, ['a', 'unbegun', 'unended', 'b'])
+    assert.deepEqual(steps.slice(3), ['begin unended', 'end unended', 'begin b', 'end b'])
+    await commits.idle()
+  })
+
   it('settles each job by its own result', async () => {
     const { commits, endGroup } = recorded()
     const results = Promise.allSettled([
@@ -71,9 +106,9 @@ describe('GroupCommit', () => {
     const commits = new GroupCommit<NamedJob>(
       async (group) => {
         if (failures-- > 0) throw new Error('no disk')
-        return group.map(() => ({ status: 'fulfilled', value: undefined }))
+        return async () => group.map(() => ({ status: 'fulfilled', value: undefined }))
       },
-      { groupBytesMax: 10, waitingBytesMax: 10 },
+      { groupBytesMax: 10, waitingBytesMax: 10, overlapBytes: 10 },
     )
     await assert.rejects(commits.run(job('a')), /no disk/)
     await commits.run(job('b'))

@@ -1,6 +1,13 @@
 import assert from 'node:assert/strict'
 import { isSubnetError } from '../../../src/base/errors.js'
-import { chunkKey, decodeChunkRow, encodeFileRow, fileKey, keyText } from '../../../src/shard/index-codec.js'
+import {
+  chunkKey,
+  decodeChunkRow,
+  EMPTY_FILE,
+  encodeFileRow,
+  fileKey,
+  keyText,
+} from '../../../src/shard/index-codec.js'
 import { IndexDraft } from '../../../src/shard/index-draft.js'
 import { type Mutation, moveChunk, putChunk, removeChunk } from '../../../src/shard/mutations.js'
 import { testChunk } from '../../kit/test-chunk.js'
@@ -35,7 +42,12 @@ describe('mutations of a shard', () => {
     assert.equal(removeChunk(chunk.digest).apply(draft, 0), false)
     assert.equal(put.apply(draft, 0), 'stored')
     assert.deepEqual(placeIn(draft, chunk.digest), { file: 7, offset: 1_000 })
-    assert.deepEqual(draft.files.get(7), { lengthBytes: 2_000, liveBytes: 1_000, liveChunks: 1 })
+    assert.deepEqual(draft.files.get(7), {
+      ...EMPTY_FILE,
+      lengthBytes: 2_000,
+      liveBytes: 1_000,
+      liveChunks: 1,
+    })
   })
 
   it('give a body a new place', () => {
@@ -43,7 +55,12 @@ describe('mutations of a shard', () => {
     put.apply(draft, 0)
     moveChunk(chunk.digest, { file: 7, offset: 0 }, body).apply(draft, 0)
     assert.deepEqual(placeIn(draft, chunk.digest), { file: 7, offset: 1_000 })
-    assert.deepEqual(draft.files.get(7), { lengthBytes: 2_000, liveBytes: 1_000, liveChunks: 1 })
+    assert.deepEqual(draft.files.get(7), {
+      ...EMPTY_FILE,
+      lengthBytes: 2_000,
+      liveBytes: 1_000,
+      liveChunks: 1,
+    })
   })
 
   it('leave a body alone that is elsewhere by now, or gone', () => {
@@ -74,7 +91,10 @@ describe('mutations of a shard', () => {
     const draft = draftFor(put)
     put.apply(draft, 0)
     const kept = draft.changes().find(({ key }) => keyText(key) === keyText(fileKey(7)))
-    assert.deepEqual(kept?.value, encodeFileRow({ lengthBytes: 1_000, liveBytes: 1_000, liveChunks: 1 }))
+    assert.deepEqual(
+      kept?.value,
+      encodeFileRow({ ...EMPTY_FILE, lengthBytes: 1_000, liveBytes: 1_000, liveChunks: 1 }),
+    )
     removeChunk(chunk.digest).apply(draft, 0)
     const gone = draft.changes().find(({ key }) => keyText(key) === keyText(fileKey(7)))
     assert.ok(gone !== undefined && gone.value === undefined)

@@ -2,8 +2,10 @@ import assert from 'node:assert/strict'
 import { askCapacity } from '../../../../protocols/capacity/client.js'
 import { ActorSystem } from '../../../../src/actor/system.js'
 import { type Logger, silentLogger } from '../../../../src/base/log.js'
+import { seededRandom } from '../../../../src/base/random.js'
 import { MIB } from '../../../../src/base/units.js'
 import { cryptoReady } from '../../../../src/crypto/keys.js'
+import { MAINNET_HOUSEKEEPING } from '../../../../src/roles/miner/housekeeping.js'
 import { Miner } from '../../../../src/roles/miner/miner.js'
 import { testHotkey } from '../../../kit/chain-keys.js'
 import { FakeClock, turn } from '../../../kit/fake-clock.js'
@@ -36,6 +38,7 @@ async function startMiner(path: string, ...others: readonly TestNeuron[]) {
       view: subnet.view,
       authority,
       signer: own,
+      random: seededRandom('miner'),
       logger,
     },
     {
@@ -44,8 +47,8 @@ async function startMiner(path: string, ...others: readonly TestNeuron[]) {
       threshold: 0,
       capacityBytes: 100 * MIB,
       replanIntervalMs: 600_000,
-      sweepIntervalMs: 60_000,
-      trashBlocks: 100,
+      housekeeping: MAINNET_HOUSEKEEPING,
+      blockMs: 12_000,
     },
   )
   await miner.start()
@@ -87,8 +90,8 @@ describe('Miner', () => {
     await turn()
     assert.equal(
       node.clock.pendingTimers,
-      4,
-      'the next look, sweep, announcements and receipts are due: it is not planning',
+      6,
+      'the next look, probe, sweep, scrub, announcements and receipts are due: it is not planning',
     )
     await node.subnet.set([validator(1, 99n), miner, validator(3), validator(4, 99n)])
     await until(() => node.plans.length > 1, { deadlineMs: 2_000, title: 'the new plan' })

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import type { Challenge, Sample } from '../../../../protocols/challenge/messages.js'
 import { judgeAnswer } from '../../../../protocols/challenge/proof.js'
+import { isSubnetError, SubnetError } from '../../../../src/base/errors.js'
 import { silentLogger } from '../../../../src/base/log.js'
 import { cryptoReady } from '../../../../src/crypto/keys.js'
 import { LEAF_BYTES } from '../../../../src/crypto/merkle.js'
@@ -9,6 +10,7 @@ import type { NewChunk, Shard } from '../../../../src/shard/shard.js'
 import { testHotkey } from '../../../kit/chain-keys.js'
 import { MemoryPartition } from '../../../kit/memory-partition.js'
 import { testChunk, testId } from '../../../kit/test-chunk.js'
+import { testDisk } from '../../../kit/test-disk.js'
 import { TEST_DOMAIN } from '../../../kit/test-subnet.js'
 
 /** Three leaves, the last of 100 bytes; and one leaf. */
@@ -22,8 +24,10 @@ async function setUp() {
   const { signer } = testHotkey(1)
   const errors: string[] = []
   const logger = { ...silentLogger, error: (_: unknown, text: string) => errors.push(text) }
-  const prover = new Prover({ shards: partition, signer, logger }, TEST_DOMAIN)
-  return { partition, prover, signer, errors }
+  const disk = testDisk(logger)
+  const { health, inspector } = disk
+  const prover = new Prover({ shards: partition, signer, health, inspector, logger }, TEST_DOMAIN)
+  return { partition, prover, signer, errors, disk }
 }
 
 function challenge(...samples: readonly [NewChunk, number][]): Challenge {
@@ -67,18 +71,48 @@ describe('Prover', () => {
     assert.deepEqual(errors, [], 'nothing of that is for the operator to act on')
   })
 
-  it('says lost of what it cannot read, and tells the operator', async () => {
-    const { partition, prover, errors } = await setUp()
+  for (const [title, read] of [
+    ['cannot read', () => Promise.reject(new SubnetError('DISK', 'EIO'))],
+    ['finds changed', async (_: unknown, __: number, lengthBytes: number) => new Uint8Array(lengthBytes)],
+  ] as const) {
+    it(`says lost of what it ${title}, lists it as lost and tells the operator`, async () => {
+      const { partition, prover, errors } = await setUp()
+      const shard = partition.get('alice') as Shard
+      shard.read = read
+      const question = challenge([LONG, 0], [SHORT, 0])
+      for (const _ of [1, 2]) {
+        const { samples } = await prover.prove(question)
+        assert.deepEqual(
+          samples.map(({ type }) => type),
+          ['lost', 'leaf'],
+        )
+      }
+      assert.equal(errors.length, 1)
+      assert.deepEqual((await shard.losses(0, 9)).losses, [{ number: 1, digest: LONG.digest }])
+      assert.equal(await shard.describe(LONG.digest), undefined)
+    })
+  }
+
+  it('proves what it can read when it tries again', async () => {
+    const { partition, prover } = await setUp()
     const shard = partition.get('alice') as Shard
+    const read = shard.read.bind(shard)
     shard.read = async () => {
-      throw new Error('EIO')
+      shard.read = read
+      throw new SubnetError('DISK', 'EIO')
     }
-    const { samples } = await prover.prove(challenge([LONG, 0], [SHORT, 0]))
-    assert.deepEqual(
-      samples.map(({ type }) => type),
-      ['lost', 'leaf'],
-    )
-    assert.equal(errors.length, 1)
+    assert.equal((await prover.prove(challenge([LONG, 0]))).samples[0]?.type, 'leaf')
+    assert.equal(shard.usage().lostChunks, 0)
+  })
+
+  it('proves nothing while the disk does not work, and calls nothing lost for that', async () => {
+    const { partition, prover, disk } = await setUp()
+    const shard = partition.get('alice') as Shard
+    shard.read = () => Promise.reject(new SubnetError('DISK', 'EIO'))
+    disk.works = false
+    await assert.rejects(prover.prove(challenge([LONG, 0])), (error) => isSubnetError(error, 'UNAVAILABLE'))
+    assert.equal(shard.usage().lostChunks, 0)
+    await assert.rejects(prover.prove(challenge([SHORT, 0])), (error) => isSubnetError(error, 'UNAVAILABLE'))
   })
 
   it('signs the answer for this question alone', async () => {

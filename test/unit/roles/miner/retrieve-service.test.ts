@@ -13,7 +13,9 @@ import { MemoryPartition } from '../../../kit/memory-partition.js'
 import { freeAccount } from '../../../kit/order-accounts.js'
 import { RecordingRef } from '../../../kit/recording-context.js'
 import { bodyOf, testChunk, testId } from '../../../kit/test-chunk.js'
+import { testDisk } from '../../../kit/test-disk.js'
 import { TEST_DOMAIN } from '../../../kit/test-subnet.js'
+import { until } from '../../../kit/until.js'
 
 const coded = (code: ErrorCode) => (error: unknown) => isSubnetError(error, code)
 
@@ -43,12 +45,10 @@ async function setUp(holder = 2) {
     totalBytesPerHour: 2 ** 20,
     peersMax: 4,
   })
-  const service = new RetrieveService({
-    keeper,
-    shards: partition,
-    allowance,
-    receipts: { account: async () => freeAccount() },
-  })
+  const disk = testDisk()
+  const { health, inspector } = disk
+  const receipts = { account: async () => freeAccount() }
+  const service = new RetrieveService({ keeper, shards: partition, allowance, receipts, health, inspector })
   const order: Order = signOrder(testHotkey(2).signer, TEST_DOMAIN, {
     verb: 'get',
     client: testId(32, 9),
@@ -58,7 +58,7 @@ async function setUp(holder = 2) {
     expiresBlock: 60,
     leaseEndBlock: 60,
   })
-  return { partition, keeper, service, order }
+  return { partition, keeper, service, order, disk }
 }
 
 describe('RetrieveService', () => {
@@ -135,6 +135,46 @@ describe('RetrieveService', () => {
     const { service } = await setUp(3)
     const digests = [testId(32, 5), CHUNK.digest, CHUNK.digest]
     assert.deepEqual(await service.have(digests), [false, true, true])
+  })
+
+  it('does not find a chunk that it cannot read any more, and lists it as lost', async () => {
+    const { service, order, partition } = await setUp()
+    const shard = partition.get(testHotkey(2).address)
+    assert.ok(shard !== undefined)
+    shard.read = () => Promise.reject(new SubnetError('DISK', 'EIO'))
+    await assert.rejects(service.read(order, CHUNK.digest, 0, 0), coded('NOT_FOUND'))
+    assert.equal(shard.usage().lostChunks, 1)
+    assert.deepEqual(await service.have([CHUNK.digest]), [false])
+  })
+
+  it('gives no leaf that is not what it was, and lists the chunk as lost', async () => {
+    const { service, order, partition } = await setUp()
+    const shard = partition.get(testHotkey(2).address)
+    assert.ok(shard !== undefined)
+    shard.read = async (_, __, lengthBytes) => new Uint8Array(lengthBytes)
+    await assert.rejects(service.read(order, CHUNK.digest, 1, 1), coded('NOT_FOUND'))
+    assert.equal(shard.usage().lostChunks, 1)
+  })
+
+  it('finds out from a whole chunk that it gave that it is not what it was', async () => {
+    const { service, order, partition } = await setUp()
+    const shard = partition.get(testHotkey(2).address)
+    assert.ok(shard !== undefined)
+    shard.read = async (_, __, lengthBytes) => new Uint8Array(lengthBytes)
+    await service.read(order, CHUNK.digest, 0, 0)
+    await until(() => shard.usage().lostChunks === 1, { deadlineMs: 2_000 })
+  })
+
+  it('gives nothing while the disk does not work, and loses nothing for that', async () => {
+    const { service, order, partition, disk } = await setUp()
+    const shard = partition.get(testHotkey(2).address)
+    assert.ok(shard !== undefined)
+    disk.works = false
+    shard.read = () => Promise.reject(new SubnetError('DISK', 'EIO'))
+    await assert.rejects(service.read(order, CHUNK.digest, 0, 0), coded('UNAVAILABLE'))
+    await assert.rejects(service.readWithoutOrder('a', CHUNK.digest, 0, 0), coded('UNAVAILABLE'))
+    await assert.rejects(service.have([CHUNK.digest]), coded('UNAVAILABLE'))
+    assert.equal(shard.usage().lostChunks, 0)
   })
 
   it('looks into the likely shard first', async () => {

@@ -7,6 +7,7 @@ import type { LeaseRequest } from '../../../../protocols/store/server.js'
 import type { ErrorCode } from '../../../../src/base/errors.js'
 import { isSubnetError, SubnetError } from '../../../../src/base/errors.js'
 import { cryptoReady } from '../../../../src/crypto/keys.js'
+import { DiskHealth } from '../../../../src/roles/miner/disk-watch.js'
 import type { KeeperMessage } from '../../../../src/roles/miner/keeper.js'
 import { StoreService } from '../../../../src/roles/miner/store-service.js'
 import { createMemoryShard } from '../../../../src/shard/memory-shard.js'
@@ -20,7 +21,7 @@ import { TEST_DOMAIN } from '../../../kit/test-subnet.js'
 const coded = (code: ErrorCode) => (error: unknown) => isSubnetError(error, code)
 
 const OBJECT = testId(32, 1)
-const TICKET = { validator: 'v', orderKey: 'k', client: 'c', sizeBytes: 1 }
+const TICKET = { validator: 'v', orderKey: 'k', client: 'c', sizeBytes: 1, trashBytesMax: 1_000 }
 
 function setUp(shard: Shard = createMemoryShard()) {
   const [miner, validator, other] = [1, 2, 3].map((number) => testHotkey(number).signer) as [
@@ -34,8 +35,13 @@ function setUp(shard: Shard = createMemoryShard()) {
   const head = { block: 10 }
   const counted: Lease[] = []
   const onCounted = (lease: Lease) => counted.push(lease)
+  const health = new DiskHealth()
+  let diskFailures = 0
+  const onDiskFailure = () => {
+    diskFailures += 1
+  }
   const service = new StoreService(
-    { keeper, shards: partition, signer: miner, head, onCounted },
+    { keeper, shards: partition, signer: miner, head, health, onDiskFailure, onCounted },
     { domain: TEST_DOMAIN, trashBlocks: 70 },
   )
   const order: Order = signOrder(validator, TEST_DOMAIN, {
@@ -47,7 +53,20 @@ function setUp(shard: Shard = createMemoryShard()) {
     expiresBlock: 60,
     leaseEndBlock: 500,
   })
-  return { miner, validator, other, partition, keeper, head, service, order, shard, counted }
+  return {
+    miner,
+    validator,
+    other,
+    partition,
+    keeper,
+    head,
+    service,
+    order,
+    shard,
+    counted,
+    health,
+    diskFailures: () => diskFailures,
+  }
 }
 
 function entryOf(chunk: NewChunk, index = 0): LeaseEntry {
@@ -115,12 +134,58 @@ describe('StoreService: bodies', () => {
     assert.deepEqual(keeper.sent, [{ type: 'settle', ticket: TICKET, usedBytes: 0 }])
   })
 
+  it('tells that the disk failed', async () => {
+    const { service, order, keeper, shard, diskFailures } = setUp()
+    await shard.start()
+    const reserving = service.reserve(order, 300)
+    keeper.asked[0]?.answer(TICKET)
+    shard.put = () => Promise.reject(new SubnetError('DISK', 'no'))
+    await assert.rejects((await reserving).keep(testChunk(1, 300)), coded('DISK'))
+    assert.equal(diskFailures(), 1)
+    assert.equal(keeper.sent.length, 1)
+  })
+
+  it('takes, names and signs for nothing while the disk does not work', async () => {
+    const { service, order, keeper, shard, health } = setUp()
+    await shard.start()
+    await shard.put(testChunk(1, 300))
+    health.set('it hangs')
+    await assert.rejects(service.reserve(order, 300), coded('UNAVAILABLE'))
+    await assert.rejects(service.have(order, [testChunk(1, 300).digest]), coded('UNAVAILABLE'))
+    await assert.rejects(service.lease(order, request([entryOf(testChunk(1, 300))])), coded('UNAVAILABLE'))
+    assert.deepEqual(keeper.asked, [])
+    health.set(undefined)
+    assert.deepEqual(await service.have(order, [testChunk(1, 300).digest]), [true])
+  })
+
   it('gives the reservation back when the body did not come', async () => {
     const { service, order, keeper } = setUp()
     const reserving = service.reserve(order, 300)
     keeper.asked[0]?.answer(TICKET)
     ;(await reserving).release()
     assert.deepEqual(keeper.sent, [{ type: 'settle', ticket: TICKET, usedBytes: 0 }])
+  })
+
+  it('gives up trash for a body that would not fit beside it, before it takes the body', async () => {
+    const { service, order, keeper, shard } = setUp()
+    await shard.start()
+    await shard.put(testChunk(1, 300))
+    await shard.put(testChunk(2, 400))
+    await shard.expire(100, 10, 170)
+    const reserving = service.reserve(order, 300)
+    keeper.asked[0]?.answer({ ...TICKET, trashBytesMax: 500 })
+    await reserving
+    assert.ok([300, 400].includes(shard.usage().trashBytes), `${shard.usage().trashBytes}`)
+    await shard.stop()
+    const refused = service.reserve(order, 300)
+    shard.shrinkTrash = () => Promise.reject(new SubnetError('DISK', 'no'))
+    keeper.asked[1]?.answer({ ...TICKET, trashBytesMax: 0 })
+    await assert.rejects(refused, coded('DISK'))
+    assert.deepEqual(keeper.sent.at(-1), {
+      type: 'settle',
+      ticket: { ...TICKET, trashBytesMax: 0 },
+      usedBytes: 0,
+    })
   })
 
   it('passes on what the keeper refuses with', async () => {
@@ -335,9 +400,11 @@ describe('StoreService: renewal and release', () => {
     const { service, validator, shard, expiries } = await leased()
     await service.release(validator.publicKey, OBJECT)
     assert.equal(await shard.lease(OBJECT), undefined)
-    assert.deepEqual(await expiries(), [80, 80])
+    assert.deepEqual(await expiries(), [undefined, undefined], 'what is in the trash is not shown')
+    assert.equal(shard.usage().trashBytes, 600)
     assert.equal(await shard.expire(79, 10), 0)
     assert.equal(await shard.expire(80, 10), 2)
+    assert.equal(shard.usage().diskBytes, 0)
     await assert.rejects(service.release(validator.publicKey, OBJECT), coded('NOT_FOUND'))
   })
 
@@ -345,7 +412,44 @@ describe('StoreService: renewal and release', () => {
     const { service, validator, order, chunks, expiries } = await leased()
     await service.lease(order, request([entryOf(chunks[1])], { object: testId(32, 2), endBlock: 90 }))
     await service.release(validator.publicKey, OBJECT)
-    assert.deepEqual(await expiries(), [80, 500])
+    assert.deepEqual(await expiries(), [undefined, 500])
+  })
+
+  it('takes a chunk whose other lease has ended', async () => {
+    const { service, validator, order, chunks, expiries, head } = await leased()
+    await service.lease(order, request([entryOf(chunks[1])], { object: testId(32, 2), endBlock: 90 }))
+    head.block = 90
+    await service.release(validator.publicKey, OBJECT)
+    assert.deepEqual(await expiries(), [undefined, undefined])
+  })
+
+  it('leases a chunk that a release threw away since it was put', async () => {
+    const { service, validator, order, chunks, expiries } = await leased()
+    await service.release(validator.publicKey, OBJECT)
+    assert.deepEqual(await service.have(order, [chunks[1].digest]), [false])
+    await service.lease(order, request([entryOf(chunks[1])], { object: testId(32, 2), endBlock: 90 }))
+    assert.deepEqual(await expiries(), [undefined, 90])
+  })
+
+  it('renews a lease that has ended, with what is in the trash, until the time of the trash is over', async () => {
+    const { service, validator, shard, renewal, expiries } = await leased()
+    assert.equal(await shard.expire(569, 10, 639), 2)
+    assert.deepEqual(await expiries(), [undefined, undefined])
+    await service.renew(validator.publicKey, renewal(800))
+    assert.deepEqual(await expiries(), [800, 800])
+    assert.equal(await shard.expire(870, 10), 3)
+    await assert.rejects(service.renew(validator.publicKey, renewal(900)), coded('NOT_FOUND'))
+  })
+
+  it('renews a lease of which it has lost a part, and lists that as lost until its new end', async () => {
+    const { service, validator, shard, renewal, expiries, chunks } = await leased()
+    await shard.remove(chunks[0].digest)
+    await service.renew(validator.publicKey, renewal(800))
+    assert.deepEqual(await expiries(), [undefined, 800])
+    assert.deepEqual((await shard.losses(0, 10)).losses, [{ number: 1, digest: chunks[0].digest }])
+    assert.equal(await shard.expire(799, 10), 0)
+    await shard.remove(chunks[1].digest)
+    await assert.rejects(service.renew(validator.publicKey, renewal(900)), coded('NOT_FOUND'))
   })
 
   it('does not release the lease of another validator', async () => {

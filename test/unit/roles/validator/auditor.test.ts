@@ -18,6 +18,7 @@ import { MemoryPartition } from '../../../kit/memory-partition.js'
 import { PeerMesh } from '../../../kit/peer-mesh.js'
 import { type TempDir, tempDir } from '../../../kit/temp-dir.js'
 import { testChunk, testId } from '../../../kit/test-chunk.js'
+import { testDisk } from '../../../kit/test-disk.js'
 import { testLease } from '../../../kit/test-object.js'
 import { peerOf, TEST_DOMAIN, TestSubnet } from '../../../kit/test-subnet.js'
 
@@ -97,7 +98,10 @@ describe('Auditor', () => {
     const shards = new MemoryPartition()
     const shard = await shards.open('v')
     for (const chunk of chunks) await shard.put(chunk)
-    serve(miner, new Prover({ shards, signer: MINER(miner).signer, logger: silentLogger }, TEST_DOMAIN))
+    serve(
+      miner,
+      new Prover({ shards, signer: MINER(miner).signer, logger: silentLogger, ...testDisk() }, TEST_DOMAIN),
+    )
   }
 
   function memberAt(miner: number): Member {
@@ -126,6 +130,17 @@ describe('Auditor', () => {
     const report = await auditor.auditMiner(memberAt(0))
     assert.equal(report?.outcome, 'fail')
     assert.ok(report.proven > 0 && report.proven < CHALLENGE_SAMPLES)
+  })
+
+  it('does not ask for what a miner has told to be lost, until it has signed for it anew', async () => {
+    await lease(0, 1, CHUNKS)
+    await holding(0, CHUNKS.slice(0, 3))
+    const [first, , , last] = CHUNKS
+    assert.ok(first && last)
+    assert.equal(await ledger.markLost(MINER(0).address, [last.digest, testId(32, 1)], 2), 1)
+    assert.equal((await auditor.auditMiner(memberAt(0)))?.outcome, 'pass')
+    await lease(0, 2, [last])
+    assert.equal((await auditor.auditMiner(memberAt(0)))?.outcome, 'fail')
   })
 
   it('fails a miner that holds nothing of what it leased', async () => {
@@ -162,7 +177,10 @@ describe('Auditor', () => {
     const shards = new MemoryPartition()
     const shard = await shards.open('v')
     for (const chunk of CHUNKS) await shard.put(chunk)
-    serve(0, new Prover({ shards, signer: MINER(2).signer, logger: silentLogger }, TEST_DOMAIN))
+    serve(
+      0,
+      new Prover({ shards, signer: MINER(2).signer, logger: silentLogger, ...testDisk() }, TEST_DOMAIN),
+    )
     const report = await auditor.auditMiner(memberAt(0))
     assert.equal(report?.outcome, 'missing')
     assert.match(report.reason ?? '', /^BAD_SIGNATURE: /)

@@ -136,6 +136,26 @@ describe('Ledger', () => {
       assert.deepEqual(await collect(ledger.leases(minerName(1))), [entry.leases[0]], 'its lease was there')
     })
 
+    it('marks as lost only what a lease of the miner names, until it is recorded or released', async () => {
+      await ledger.record(entryOf(OBJECT, [1, 2]))
+      const [own, foreign] = [testId(32, 1), testId(32, 2)]
+      assert.equal(await ledger.lossesHeard(minerName(1)), 0)
+      assert.equal(await ledger.markLost(minerName(1), [own, foreign], 7), 1)
+      await reopen()
+      const lost = async () => [...(await ledger.lost(minerName(1)))]
+      assert.deepEqual(await lost(), [Buffer.from(own).toString('hex')])
+      assert.deepEqual([...(await ledger.lost(minerName(2)))], [])
+      assert.equal(await ledger.lossesHeard(minerName(1)), 7)
+      await ledger.record(entryOf(OBJECT, [1, 2]))
+      assert.deepEqual(await lost(), [])
+      await ledger.markLost(minerName(1), [own], 8)
+      await ledger.release(OBJECT, entryOf(OBJECT, [1, 2]).row)
+      await ledger.released(minerName(1), OBJECT)
+      assert.deepEqual(await lost(), [])
+      await ledger.markLost(minerName(1), [], 0)
+      assert.equal(await ledger.lossesHeard(minerName(1)), 0)
+    })
+
     it('tries again to open a database that did not open', async () => {
       await writeFile(join(directory.path, 'miners', minerName(2)), 'not a directory')
       await assert.rejects(ledger.record(entryOf(OBJECT, [1, 2])), (error) =>

@@ -40,6 +40,8 @@ class VisitedMiner {
   readonly released: Uint8Array[] = []
   /** The lease it signed. */
   lease: Lease | undefined
+  /** Digests of what it has lost, the first with the number 1. */
+  readonly lost: Uint8Array[] = []
   refusal: Error | undefined
 }
 
@@ -51,7 +53,9 @@ async function start(path: string) {
     const sessions = mesh.join({ peerId: peerOf(number).peerId, role: 'miner', key })
     const capacity = async () => {
       miner.visits += 1
-      return { budgetBytes: GIB, heldBytes: 0, heldChunks: 0, freeBytes: GIB }
+      const lastLoss = miner.lost.length
+      const claim = { budgetBytes: GIB, heldBytes: 0, heldChunks: 0, freeBytes: GIB }
+      return lastLoss === 0 ? claim : { ...claim, lastLoss }
     }
     const confirm = async (_validator: Uint8Array, _object: Uint8Array, signature: Uint8Array) => {
       if (miner.refusal !== undefined) throw miner.refusal
@@ -69,7 +73,11 @@ async function start(path: string) {
       if (miner.refusal !== undefined) throw miner.refusal
       miner.released.push(object)
     }
-    serveCapacity({ sessions, clock, handler: { capacity } })
+    const losses = async (_asker: unknown, after: number) => {
+      const numbered = miner.lost.map((digest, i): [number, Uint8Array] => [i + 1, digest])
+      return { last: numbered.length, losses: numbered.slice(after) }
+    }
+    serveCapacity({ sessions, clock, handler: { capacity, losses } })
     serveLeases({ sessions, clock, handler: { confirm, renew, release } })
     return miner
   })
@@ -269,6 +277,24 @@ describe('Validator', () => {
       return first.confirmed.length === 1
     }, 'the same object, stored again, counts again')
     assert.equal(first.released.length, 1)
+  })
+
+  it('hears from a miner what that has lost, and asks it for that no more', async () => {
+    await using directory = await tempDir()
+    await using node = await start(directory.path)
+    await node.validator.start()
+    const [lease] = await node.commit()
+    const [miner] = node.miners
+    assert.ok(lease && miner)
+    // Nobody serves challenges here: who is asked is missing.
+    const asked = async () => (await node.validator.audit()).map((report) => report.miner)
+    assert.equal((await asked()).length, MINERS)
+    miner.lost.push(...lease.lease.entries.map(([digest]) => digest))
+    await heard(async () => {
+      await node.clock.advance(VISIT_MS)
+      return (await asked()).length === MINERS - 1
+    }, 'the loss')
+    assert.ok(!(await asked()).includes(testHotkey(0).address))
   })
 
   it('leaves nothing behind when its ledger does not open', async () => {
