@@ -17,9 +17,11 @@ export {
   type SubnetNode,
 } from './node/node.js'
 export type { ProfileName } from './redundancy/profiles.js'
-export type { GetResult, PutOptions, PutResult, StorageClient } from './roles/client/client.js'
+export type { GetResult, RenewResult, StorageClient } from './roles/client/client.js'
 export type { ObjectStatus } from './roles/client/object-status.js'
+export type { PutOptions, PutResult, PutSource } from './roles/client/put.js'
 export type { AuditReport } from './roles/validator/auditor.js'
 export type { ByteRange, DownloadOptions, DownloadProgress } from './transfer/download.js'
 export type { PutJournal, PutRecord } from './transfer/put-journal.js'
-export type { HolderReport, UploadOptions, UploadProgress, UploadReport } from './transfer/upload.js'
+export type { UploadOptions, UploadProgress } from './transfer/upload.js'
+export type { HolderReport, UploadReport } from './transfer/upload-report.js'

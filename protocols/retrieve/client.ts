@@ -76,6 +76,11 @@ export class RetrieveStream {
     }
   }
 
+  /** Nothing more can be asked of it. */
+  get ended(): boolean {
+    return this.#failure !== undefined
+  }
+
   /** Requests sent and not answered yet: how busy this holder is with us. */
   get waiting(): number {
     return this.#pending.size

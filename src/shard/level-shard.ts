@@ -29,7 +29,15 @@ import {
   versionKey,
 } from './index-codec.js'
 import { type IndexDb, type OpenIndex, openLevelIndex } from './level-index.js'
-import { endLease, forgetExpired, keepLease, putChunk, removeChunk, useOrder } from './mutations.js'
+import {
+  endLease,
+  extendChunks,
+  forgetExpired,
+  keepLease,
+  putChunk,
+  removeChunk,
+  useOrder,
+} from './mutations.js'
 import type { ChunkInfo, LeaseRow, NewChunk, OrderUse, Shard, ShardUsage } from './shard.js'
 import { ShardWriter } from './shard-writer.js'
 
@@ -126,6 +134,15 @@ class LevelShard implements Shard {
 
   endLease(object: Uint8Array, digests: readonly Uint8Array[], expiresBlock: number): Promise<boolean> {
     return this.#run((writer) => writer.run(endLease(object, digests, expiresBlock)))
+  }
+
+  extend(digests: readonly Uint8Array[], expiresBlock: number): Promise<boolean[]> {
+    return this.#run(async (writer, session) => {
+      const rows = await Promise.all(digests.map((digest) => chunkRow(session, digest)))
+      const isLater = rows.some((row) => row !== undefined && row.expiresBlock < expiresBlock)
+      if (!isLater) return rows.map((row) => row !== undefined)
+      return await writer.run(extendChunks(digests, expiresBlock))
+    })
   }
 
   describe(digest: Uint8Array): Promise<ChunkInfo | undefined> {

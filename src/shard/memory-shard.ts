@@ -55,6 +55,13 @@ class MemoryShard implements Shard {
     return held ? 'present' : 'stored'
   }
 
+  async extend(digests: readonly Uint8Array[], expiresBlock: number): Promise<boolean[]> {
+    return digests.map((digest) => {
+      this.#raise(digest, expiresBlock)
+      return this.#chunks.has(keyOf(digest))
+    })
+  }
+
   async describe(digest: Uint8Array): Promise<ChunkInfo | undefined> {
     const held = this.#find(digest)
     return held === undefined ? undefined : copyOf(held.info)

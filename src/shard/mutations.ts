@@ -102,6 +102,21 @@ export function useOrder(order: OrderUse, bytes: number): Mutation<void> {
   }
 }
 
+/** Says of each chunk whether it is held; raises the expiry of those that are. */
+export function extendChunks(digests: readonly Uint8Array[], expiresBlock: number): Mutation<boolean[]> {
+  return {
+    keys: digests.map(chunkKey),
+    costBytes: digests.length * 64 + SMALL_COST_BYTES,
+    body: 'none',
+    apply: (draft) =>
+      digests.map((digest) => {
+        const held = chunkIn(draft, digest)
+        if (held !== undefined) raiseExpiry(draft, digest, held, expiresBlock)
+        return held !== undefined
+      }),
+  }
+}
+
 export function keepLease(lease: LeaseRow): Mutation<void> {
   const { object, bytes, endBlock, digests } = lease
   return {

@@ -4,10 +4,11 @@
  */
 import { pipe } from 'it-pipe'
 import { concat } from 'uint8arrays'
+import type { Authority } from '../../protocols/hello/attestation.js'
 import type { KnownPeer } from '../../protocols/hello/sessions.js'
 import type { OrderClient } from '../../protocols/order/client.js'
 import type { AbortOptions } from '../base/abort.js'
-import { invariant, SubnetError } from '../base/errors.js'
+import { invariant, isSubnetError, SubnetError } from '../base/errors.js'
 import { MIB } from '../base/units.js'
 import type { SegmentCoder } from '../coding/coding-pool.js'
 import { segmentAt, segmentCount, segmentSize, spansOf } from '../redundancy/layout.js'
@@ -15,7 +16,7 @@ import type { Manifest, NodeReference } from '../redundancy/manifest.js'
 import { openInline, parseManifestNode, parseManifestRoot } from '../redundancy/manifest.js'
 import { CHUNK_SIZE } from '../redundancy/profiles.js'
 import { openSpan, type SegmentEntry } from '../redundancy/segment.js'
-import { fetchSegment, fetchSpan, type SegmentPlace } from './fetch.js'
+import { fetchSegment, fetchSpan, type SegmentPlace, withFound } from './fetch.js'
 import type { Holder } from './holder.js'
 import { mapInOrder } from './in-flight.js'
 import { Locator } from './locate.js'
@@ -27,7 +28,9 @@ import { HolderSearch, type HolderSearchComponents } from './search.js'
 const IN_FLIGHT_BYTES_MAX = 32 * MIB
 
 export interface DownloadComponents extends HolderSearchComponents {
-  readonly orders: OrderClient
+  readonly orders: Pick<OrderClient, 'locate'>
+  /** Our newest head. */
+  readonly authority: Pick<Authority, 'block'>
   readonly coding: SegmentCoder
 }
 
@@ -117,8 +120,34 @@ export class Download {
 
   async #wholeSegment(place: SegmentPlace, objectKey: Uint8Array, signal: AbortSignal): Promise<Uint8Array> {
     const { clock, coding } = this.#components
-    const chunks = await fetchSegment(place, { pool: this.#pool, clock }, { signal })
+    const fetching = (where: SegmentPlace) => fetchSegment(where, { pool: this.#pool, clock }, { signal })
+    const chunks = await this.#anywhere(place, fetching, signal)
     return await coding.decode({ shape: place.shape, entry: place.entry, chunks }, objectKey, { signal })
+  }
+
+  /** Fetches from the holders by lease, and if those are too few from whoever else says that he holds it. */
+  async #anywhere<T>(
+    place: SegmentPlace,
+    fetching: (place: SegmentPlace) => Promise<T>,
+    signal: AbortSignal,
+  ): Promise<T> {
+    try {
+      return await fetching(place)
+    } catch (failure) {
+      if (!isSubnetError(failure, 'UNRECOVERABLE')) throw failure
+      const digests = place.entry.chunks.map(({ digest }) => digest)
+      const { holders, asked, answered } = await this.#locator.search(digests, { signal })
+      try {
+        return await fetching(withFound(place, holders, this.#pool))
+      } catch (error) {
+        if (!isSubnetError(error, 'UNRECOVERABLE')) throw error
+        const text = `${error.message}; then ${answered} of all ${asked} miners said what they hold`
+        throw new SubnetError('UNRECOVERABLE', text, {
+          cause: error.cause,
+          data: { ...error.data, asked, answered },
+        })
+      }
+    }
   }
 
   /** Only the frames that the range touches. */
@@ -133,7 +162,9 @@ export class Download {
     const spans = [...spansOf(manifest, start, end)]
     const parts = await Promise.all(
       spans.map(async (span) => {
-        const chunks = await fetchSpan(place, span, { pool: this.#pool, clock }, { signal })
+        const fetching = (where: SegmentPlace) =>
+          fetchSpan(where, span, { pool: this.#pool, clock }, { signal })
+        const chunks = await this.#anywhere(place, fetching, signal)
         return openSpan(span, { entry: place.entry, chunks }, objectKey)
       }),
     )
@@ -197,7 +228,30 @@ export class Download {
     options: AbortOptions,
     reference?: NodeReference,
   ): Promise<Uint8Array> {
-    const holders = await this.#locator.node(number, digest, options)
+    const leased = await this.#locator.node(number, digest, options)
+    const { bytes, failure } = await this.#fetchWhole(leased, digest, options)
+    if (bytes !== undefined) return bytes
+    // Nobody who leased it gives it: somebody else may have it.
+    const { holders, asked, answered } = await this.#locator.search([digest], options)
+    const found = holders[0] ?? []
+    for (const holder of found) this.#pool.forgive(holder)
+    const again = await this.#fetchWhole(found, digest, options)
+    if (again.bytes !== undefined) return again.bytes
+    const what = reference === undefined ? 'the manifest' : `part ${number} of the manifest`
+    const text =
+      `none of the ${leased.length} holders of ${what} gives it; ` +
+      `then ${answered} of all ${asked} miners answered, ${found.length} of them said that they hold it`
+    throw new SubnetError('UNRECOVERABLE', text, {
+      cause: again.failure ?? failure,
+      data: { holders: leased.length, asked, answered },
+    })
+  }
+
+  async #fetchWhole(
+    holders: readonly Holder[],
+    digest: Uint8Array,
+    options: AbortOptions,
+  ): Promise<{ readonly bytes: Uint8Array | undefined; readonly failure: unknown }> {
     let failure: unknown
     const attempts = holders.map((holder) => async (signal: AbortSignal) => {
       try {
@@ -207,18 +261,9 @@ export class Download {
         throw error
       }
     })
-    const [bytes] = await firstOf(
-      attempts,
-      1,
-      { clock: this.#components.clock, pace: this.#pool.pace },
-      options,
-    )
-    if (bytes !== undefined) return bytes
-    const what = reference === undefined ? 'the manifest' : `part ${number} of the manifest`
-    throw new SubnetError('UNRECOVERABLE', `none of the ${holders.length} holders of ${what} gives it`, {
-      cause: failure,
-      data: { holders: holders.length },
-    })
+    const pacing = { clock: this.#components.clock, pace: this.#pool.pace }
+    const [bytes] = await firstOf(attempts, 1, pacing, options)
+    return { bytes, failure }
   }
 }
 

@@ -121,13 +121,34 @@ async function fetchChunk(
   throw failure
 }
 
+/** The same segment with those who say that they hold it, where the leases do not name them. */
+export function withFound(
+  place: SegmentPlace,
+  found: readonly (readonly Holder[])[],
+  pool: RetrievePool,
+): SegmentPlace {
+  const holders = place.entry.chunks.map((_, chunk) => {
+    const leased = place.holders[chunk] ?? []
+    const others = found[chunk] ?? []
+    // A holder that failed lately and answers now is worth another try.
+    for (const holder of others) pool.forgive(holder)
+    return [...leased, ...others.filter(({ peerId }) => !leased.some((known) => known.peerId === peerId))]
+  })
+  return { ...place, holders }
+}
+
 function unrecoverable(place: SegmentPlace, live: number, pool: RetrievePool): SubnetError {
   const { index, k } = place.shape
+  const asked = new Set(place.holders.flat().map(({ hotkey }) => toSs58(hotkey)))
   const failed = place.holders
     .flat()
     .filter((holder) => pool.failure(holder) !== undefined)
     .map((holder) => toSs58(holder.hotkey))
   const unreachable = [...new Set(failed)]
-  const text = `segment ${index}: ${live} chunks could be had, ${k} are needed; ${unreachable.length} holders failed`
-  return new SubnetError('UNRECOVERABLE', text, { data: { segment: index, live, needed: k, unreachable } })
+  const text =
+    `segment ${index}: ${live} chunks could be had, ${k} are needed; ` +
+    `${unreachable.length} of ${asked.size} holders failed`
+  return new SubnetError('UNRECOVERABLE', text, {
+    data: { segment: index, live, needed: k, holders: asked.size, unreachable },
+  })
 }

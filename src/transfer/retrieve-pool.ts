@@ -13,6 +13,14 @@ import { candidatePeer } from './store-pool.js'
 
 /** A failed miner is tried again after this, if it is still needed. */
 const RETRY_AFTER_MS = 15_000
+/** A holder whose order lasts so many blocks longer than the one its stream was opened with gets a new stream. */
+const LONGER_BLOCKS = 200
+
+interface Opening {
+  readonly stream: Promise<RetrieveStream>
+  /** Block at which its order ends; 0 without one. */
+  readonly expiresBlock: number
+}
 
 interface Failed {
   readonly error: Error
@@ -23,7 +31,9 @@ export class RetrievePool {
   /** Of the requests that were answered. */
   readonly pace = new Pace()
   readonly #components: PeerComponents
-  readonly #streams = new Map<string, Promise<RetrieveStream>>()
+  readonly #streams = new Map<string, Opening>()
+  /** Streams of earlier orders, on which the last answers come. */
+  readonly #retired: Promise<RetrieveStream>[] = []
   /** Streams that opened, for counting what waits at each. */
   readonly #open = new Map<string, RetrieveStream>()
   readonly #failed = new Map<string, Failed>()
@@ -49,6 +59,11 @@ export class RetrievePool {
     const failed = this.#failed.get(toSs58(holder.hotkey))
     const lately = failed !== undefined && this.#components.clock.monotonicMs() - failed.atMs < RETRY_AFTER_MS
     return lately ? failed.error : undefined
+  }
+
+  /** It has answered another question since it failed. */
+  forgive(holder: Holder): void {
+    this.#failed.delete(toSs58(holder.hotkey))
   }
 
   /** Our requests waiting at a miner: the fewer, the sooner it answers. */
@@ -80,7 +95,10 @@ export class RetrievePool {
 
   async close(reason?: Error): Promise<void> {
     this.#life.abort(reason ?? new SubnetError('STOPPED', 'the download is over'))
-    const streams = await Promise.allSettled(this.#streams.values())
+    const streams = await Promise.allSettled([
+      ...this.#retired,
+      ...[...this.#streams.values()].map(({ stream }) => stream),
+    ])
     for (const result of streams) {
       if (result.status === 'rejected') continue
       if (reason !== undefined) result.value.abort(reason)
@@ -89,18 +107,25 @@ export class RetrievePool {
     }
   }
 
+  /** A new stream in place of one whose order is about to end, or that the miner ended while nothing was asked. */
   #stream(holder: Holder): Promise<RetrieveStream> {
     const hotkey = toSs58(holder.hotkey)
-    let stream = this.#streams.get(hotkey)
-    if (stream === undefined) {
-      stream = RetrieveStream.open(this.#components, candidatePeer(holder), holder.order, this.#life)
-      this.#streams.set(hotkey, stream)
-      stream.then(
-        (opened) => this.#open.set(hotkey, opened),
-        // Whoever waits for the stream gets the reason.
-        () => undefined,
-      )
-    }
+    const known = this.#streams.get(hotkey)
+    const expiresBlock = holder.order?.expiresBlock ?? 0
+    const isOver = this.#open.get(hotkey)?.ended === true
+    if (known !== undefined && !isOver && expiresBlock < known.expiresBlock + LONGER_BLOCKS)
+      return known.stream
+    if (known !== undefined && !isOver) this.#retired.push(known.stream)
+    this.#open.delete(hotkey)
+    const stream = RetrieveStream.open(this.#components, candidatePeer(holder), holder.order, this.#life)
+    this.#streams.set(hotkey, { stream, expiresBlock })
+    stream.then(
+      (opened) => {
+        if (this.#streams.get(hotkey)?.stream === stream) this.#open.set(hotkey, opened)
+      },
+      // Whoever waits for the stream gets the reason.
+      () => undefined,
+    )
     return stream
   }
 

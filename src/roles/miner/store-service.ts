@@ -77,19 +77,11 @@ export class StoreService implements StoreHandler, LeaseHandler {
   }
 
   /**
-   * What is about to expire is not called held: a put that comes back to it may outlast it. Sent again, its expiry is
-   * the new order's. "About to" is half of what the new order has left.
+   * What is held is kept as long as the order: a put that comes back to it, or that outlasted its first order, will
+   * lease it only at its end.
    */
   async have(order: Order, digests: readonly Uint8Array[]): Promise<boolean[]> {
-    const shard = this.#shard(order.validator)
-    const { block } = this.#components.head
-    const neededBlock = block + (order.expiresBlock - block) / 2
-    const held: boolean[] = []
-    for (const digest of digests) {
-      const chunk = await shard.describe(digest)
-      held.push(chunk !== undefined && chunk.expiresBlock >= neededBlock)
-    }
-    return held
+    return await this.#shard(order.validator).extend(digests, order.expiresBlock)
   }
 
   async lease(order: Order, request: LeaseRequest): Promise<SignedLease> {

@@ -126,8 +126,8 @@ describe('fetchSegment', () => {
     const names = [0, 1, 3].map((miner) => toSs58(peers.holder(miner).hotkey))
     await assert.rejects(fetch(), (error) => {
       assert.ok(isSubnetError(error, 'UNRECOVERABLE') && error.retryable)
-      assert.equal(error.message, 'segment 0: 1 chunks could be had, 2 are needed; 3 holders failed')
-      assert.deepEqual(error.data, { segment: 0, live: 1, needed: 2, unreachable: names })
+      assert.equal(error.message, 'segment 0: 1 chunks could be had, 2 are needed; 3 of 5 holders failed')
+      assert.deepEqual(error.data, { segment: 0, live: 1, needed: 2, holders: 5, unreachable: names })
       return true
     })
     await pool.close()

@@ -61,16 +61,21 @@ function request(entries: readonly LeaseEntry[], fields: Partial<LeaseRequest> =
 describe('StoreService: what is held', () => {
   before(cryptoReady)
 
-  it('is what lasts for at least half of what the new order has left', async () => {
-    const { service, order, head, shard } = setUp()
+  it('is kept as long as the order that asks lasts, and no shorter than before', async () => {
+    const { service, order, shard } = setUp()
     await shard.start()
-    const chunks = [testChunk(1, 10), testChunk(2, 10), testChunk(3, 10)]
-    for (const [i, chunk] of chunks.entries()) await shard.put({ ...chunk, expiresBlock: 34 + i })
-    head.block = 10
+    const chunks = [testChunk(1, 10), testChunk(2, 10)]
+    const expiries = [order.expiresBlock - 20, order.expiresBlock + 20]
+    for (const [i, chunk] of chunks.entries()) {
+      await shard.put({ ...chunk, expiresBlock: expiries[i] as number })
+    }
     const digests = [...chunks.map(({ digest }) => digest), testId(32, 200)]
-    assert.deepEqual(await service.have(order, digests), [false, true, true, false])
-    head.block = 12
-    assert.deepEqual(await service.have(order, digests), [false, false, true, false])
+    assert.deepEqual(await service.have(order, digests), [true, true, false])
+    const kept = await Promise.all(chunks.map(({ digest }) => shard.describe(digest)))
+    assert.deepEqual(
+      kept.map((chunk) => chunk?.expiresBlock),
+      [order.expiresBlock, order.expiresBlock + 20],
+    )
   })
 
   it('is asked of the shard of the validator that signed the order', async () => {
