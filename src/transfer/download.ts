@@ -64,6 +64,8 @@ export class Download {
   readonly #address: Uint8Array
   readonly #locator: Locator
   readonly #pool: RetrievePool
+  /** Size of the manifest's root, once that is here. */
+  #rootBytes = 0
 
   /** `validators` in the order in which they should be asked. */
   constructor(components: DownloadComponents, address: Uint8Array, validators: readonly KnownPeer[]) {
@@ -76,7 +78,9 @@ export class Download {
 
   /** Rejects with `NOT_FOUND` when no validator or miner knows the object, `UNRECOVERABLE` when no holder gives the manifest. */
   async manifest(options: AbortOptions = {}): Promise<Manifest> {
-    return parseManifestRoot(await this.#fetchNode(0, this.#address, options))
+    const root = await this.#fetchNode(0, this.#address, options)
+    this.#rootBytes = root.length
+    return parseManifestRoot(root)
   }
 
   /** The plaintext, in order, a piece for each segment. `INVALID` for a range that begins beyond the end. */
@@ -171,11 +175,17 @@ export class Download {
     return concat(parts)
   }
 
-  /** Holders of each manifest node, root first. */
-  async manifestHolders({ content }: Manifest, options: AbortOptions = {}): Promise<(readonly Holder[])[]> {
-    const nodes = content.kind === 'nodes' ? content.nodes.map(({ digest }) => digest) : []
+  /** Size and holders of each manifest node, root first. To be called after `manifest`. */
+  async manifestNodes(
+    { content }: Manifest,
+    options: AbortOptions = {},
+  ): Promise<{ readonly sizeBytes: number; readonly holders: readonly Holder[] }[]> {
+    const root = { digest: this.#address, sizeBytes: this.#rootBytes }
+    const nodes = content.kind === 'nodes' ? content.nodes : []
     return await Promise.all(
-      [this.#address, ...nodes].map((digest, number) => this.#locator.node(number, digest, options)),
+      [root, ...nodes].map(async ({ digest, sizeBytes }, number) => {
+        return { sizeBytes, holders: await this.#locator.node(number, digest, options) }
+      }),
     )
   }
 

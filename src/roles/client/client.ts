@@ -137,13 +137,14 @@ export class StorageClient {
       const manifest = await this.#manifest(download, options)
       const places: SegmentPlace[] = []
       for await (const place of download.segments(manifest, options)) places.push(place)
-      const copies = await download.manifestHolders(manifest, options)
+      const nodes = await download.manifestNodes(manifest, options)
+      const everybody = [nodes.map((node) => node.holders), ...places.map((place) => place.holders)]
       const peers = new Map<string, KnownPeer>()
-      for (const { hotkey, peerId, address } of [copies, ...places.map((place) => place.holders)].flat(2)) {
+      for (const { hotkey, peerId, address } of everybody.flat(2)) {
         peers.set(peerId, { hotkey, peerId, addresses: [address] })
       }
       const reachable = await this.#peers.probe([...peers.values()], options)
-      return objectStatus(manifest, places, copies, peers.size, reachable)
+      return objectStatus(manifest, places, nodes, peers.size, reachable)
     } finally {
       await download.close()
     }

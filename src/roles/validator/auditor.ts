@@ -82,30 +82,44 @@ export class Auditor {
     }
   }
 
-  /** Leaves drawn uniformly over all leased leaves of the miner, in one pass over its leases. */
+  /**
+   * Leaves drawn uniformly over all leased leaves of the miner, in one pass over its leases. Each sample is a reservoir of
+   * its own with room for one leaf, and knows at which leaf it will next change its mind: of a terabyte's millions of
+   * chunks a sample looks at some twenty, the others cost one comparison.
+   */
   async #draw(miner: string): Promise<DrawnSample[]> {
     const { ledger, view, random } = this.#components
-    const reservoir: DrawnSample[] = []
+    const drawn: DrawnSample[] = []
+    /** For each sample, the number of the leaf that it takes next, all leaves of the pass counted from 0. */
+    const next = new Array<number>(CHALLENGE_SAMPLES).fill(0)
+    let soonest = 0
     let seen = 0
     for await (const { lease } of ledger.leases(miner)) {
       // The miner may have dropped what a lease no longer covers.
       if (lease.endBlock <= view.block) continue
       for (const [digest, auditRoot, sizeBytes] of lease.entries) {
-        const leaves = Math.ceil(sizeBytes / LEAF_BYTES)
-        // A chunk offers one leaf for every place it wins in the reservoir, so that large chunks weigh more.
-        for (let slot = 0; slot < CHALLENGE_SAMPLES; slot += 1) {
-          const keep = randomFraction(random) * (seen + leaves) < leaves
-          if (!keep) continue
-          reservoir[slot] = {
-            digest,
-            auditRoot,
-            sizeBytes,
-            leaf: Math.floor(randomFraction(random) * leaves),
+        const end = seen + Math.ceil(sizeBytes / LEAF_BYTES)
+        if (soonest < end) {
+          for (const [slot, first] of next.entries()) {
+            let taken = first
+            for (; taken < end; taken = nextTaken(taken, random)) {
+              drawn[slot] = { digest, auditRoot, sizeBytes, leaf: taken - seen }
+            }
+            next[slot] = taken
           }
+          soonest = Math.min(...next)
         }
-        seen += leaves
+        seen = end
       }
     }
-    return reservoir
+    return drawn
   }
+}
+
+/**
+ * The leaf after number `taken` that replaces it, each being taken with chance 1 / how many there are up to it: none of
+ * those up to `m` is with chance (taken + 1) / m. J. S. Vitter, "Random sampling with a reservoir" (1985), for one place.
+ */
+function nextTaken(taken: number, random: Random): number {
+  return Math.max(taken + 1, Math.floor((taken + 1) / (1 - randomFraction(random))))
 }

@@ -259,10 +259,10 @@ describe('Download', () => {
       )
     }
     assert.deepEqual(seen, [...object.segments.keys()])
-    const copies = await download.manifestHolders(manifest)
+    const nodes = await download.manifestNodes(manifest)
     assert.deepEqual(
-      copies.map((own) => own.length),
-      object.nodes.map(() => MINERS),
+      nodes.map(({ sizeBytes, holders }) => [sizeBytes, holders.length]),
+      object.nodes.map(({ length }) => [length, MINERS]),
     )
     for (const miner of peers.miners) miner.refusal = new SubnetError('NOT_FOUND', 'lost')
     await assert.rejects(

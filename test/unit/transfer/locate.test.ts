@@ -127,7 +127,7 @@ describe('Locator', () => {
     const none: Manner[] = ['does not know', 'silent', 'does not know', 'silent', 'gone']
     const { orders, locator } = setUp(...none, 'does not know', 'knows', 'knows', 'knows', 'knows')
     await locator.node(0, OBJECT)
-    assert.equal(orders.names, '012345678')
+    assert.equal(orders.names, '01234567')
   })
 
   it('reaches the validator that knows it behind any number that do not', async () => {

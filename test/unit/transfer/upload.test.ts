@@ -476,7 +476,7 @@ describe('upload', () => {
     const set = setUp(30)
     let given = 0
     async function* source() {
-      for (; given < 4; given += 1) yield bytesOf(segmentSize('private', 10))
+      for (; given < 2; given += 1) yield bytesOf(segmentSize('private', 10))
     }
     for (const miner of set.peers.miners) miner.hold()
     const putting = set.put(source(), {}, false, undefined, PROFILES.high)
@@ -490,6 +490,6 @@ describe('upload', () => {
     await until(() => given > 1, { title: 'the second one is read', deadlineMs: 10_000 })
     assert.equal(set.progress.length, 0, 'the first one is not whole yet')
     for (const miner of set.peers.miners) miner.release()
-    assert.equal((await putting).segments, 4)
+    assert.equal((await putting).segments, 2)
   })
 })

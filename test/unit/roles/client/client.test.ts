@@ -109,7 +109,7 @@ describe('StorageClient: stat', () => {
     const { client } = await setUp({ object, miners: 5, nodes: [0, 1, 2, 4] })
     assert.deepEqual(await client().stat(capabilityOf(object)), {
       sizeBytes: 1_000,
-      storedBytes: 0,
+      storedBytes: 4 * (object.nodes[0]?.length ?? 0),
       profile: 'copies',
       segments: 0,
       createdUnixSeconds: 1_700_000_000,
