@@ -8,6 +8,7 @@ import { addDevchain } from './commands/devchain.js'
 import { addDevnet } from './commands/devnet.js'
 import { addDoctor } from './commands/doctor.js'
 import { addGet } from './commands/get.js'
+import { addLs } from './commands/ls.js'
 import { addRelease, addRenew } from './commands/owner.js'
 import { addPut } from './commands/put.js'
 import { addRun } from './commands/run.js'
@@ -33,6 +34,7 @@ function buildProgram(): Command {
   addDevchain(program)
   addPut(program)
   addGet(program)
+  addLs(program)
   addStat(program)
   addRenew(program)
   addRelease(program)

@@ -117,8 +117,8 @@ export class Auditor {
 }
 
 /**
- * The leaf after number `taken` that replaces it, each being taken with chance 1 / how many there are up to it: none of
- * those up to `m` is with chance (taken + 1) / m. J. S. Vitter, "Random sampling with a reservoir" (1985), for one place.
+ * The number of the leaf that replaces leaf `taken`. Leaf m is taken with chance 1 / (m + 1), so none is up to and with m
+ * with chance (taken + 1) / (m + 1). J. S. Vitter, "Random sampling with a reservoir" (1985), for one place.
  */
 function nextTaken(taken: number, random: Random): number {
   return Math.max(taken + 1, Math.floor((taken + 1) / (1 - randomFraction(random))))
