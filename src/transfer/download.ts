@@ -38,6 +38,8 @@ export interface DownloadComponents extends HolderSearchComponents {
 export interface DownloadProgress {
   readonly doneBytes: number
   readonly totalBytes: number
+  /** Bytes that came for it, those that were not needed in the end included. */
+  readonly fetchedBytes: number
   readonly peers: number
   readonly retries: number
 }
@@ -117,8 +119,8 @@ export class Download {
     for await (const plaintext of plaintexts) {
       yield plaintext
       doneBytes += plaintext.length
-      const { peers, retries } = this.#pool
-      options.onProgress?.({ doneBytes, totalBytes: end - start, peers, retries })
+      const { fetchedBytes, peers, retries } = this.#pool
+      options.onProgress?.({ doneBytes, totalBytes: end - start, fetchedBytes, peers, retries })
     }
   }
 
@@ -140,7 +142,8 @@ export class Download {
     } catch (failure) {
       if (!isSubnetError(failure, 'UNRECOVERABLE')) throw failure
       const digests = place.entry.chunks.map(({ digest }) => digest)
-      const { holders, asked, answered } = await this.#locator.search(digests, { signal })
+      const { index } = place.shape
+      const { holders, asked, answered } = await this.#locator.elsewhere(digests, index, { signal })
       try {
         return await fetching(withFound(place, holders, this.#pool))
       } catch (error) {
@@ -242,7 +245,7 @@ export class Download {
     const { bytes, failure } = await this.#fetchWhole(leased, digest, options)
     if (bytes !== undefined) return bytes
     // Nobody who leased it gives it: somebody else may have it.
-    const { holders, asked, answered } = await this.#locator.search([digest], options)
+    const { holders, asked, answered } = await this.#locator.elsewhere([digest], undefined, options)
     const found = holders[0] ?? []
     for (const holder of found) this.#pool.forgive(holder)
     const again = await this.#fetchWhole(found, digest, options)

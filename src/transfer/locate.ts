@@ -72,14 +72,16 @@ export class Locator {
     const asking = this.#leased(0, options)
     const page = await this.#soon(asking, options)
     if (page !== undefined && !(page instanceof SubnetError)) return pick(page.holders, page.nodes[number])
-    const { holders, tried } = await this.#components.search.one(digest, options)
-    if (holders.length > 0) {
-      this.#keepSearching(page ?? unanswered())
-      return holders
-    }
-    const late = await asking
-    if (!(late instanceof SubnetError)) return pick(late.holders, late.nodes[number])
-    throw new SubnetError(late.code, `${late.message}; ${tried}`, { cause: late.cause, data: late.data })
+    const searching = this.#components.search.one(digest, options)
+    const holders = await this.#firstOf(
+      [page ?? unanswered(), asking],
+      (late) => pick(late.holders, late.nodes[number]),
+      searching.then((found) => found.holders),
+    )
+    if (holders.length > 0) return holders
+    const [failure, { tried }] = await Promise.all([asking, searching])
+    const { code, message, cause, data } = failure instanceof SubnetError ? failure : unanswered()
+    throw new SubnetError(code, `${message}; ${tried}`, { cause, data })
   }
 
   /** Holders of each chunk of a segment. `upcoming` has its entry and those of the next ones, as far as they are known. */
@@ -88,22 +90,54 @@ export class Locator {
     upcoming: readonly SegmentEntry[],
     options: AbortOptions = {},
   ): Promise<readonly (readonly Holder[])[]> {
-    const pageNumber = Math.floor(index / LOCATE_SEGMENTS_MAX)
-    const page = await this.#soon(this.#leased(pageNumber, options), options)
-    if (page === undefined || page instanceof SubnetError) {
-      return await this.#searchSegment(index, upcoming, page ?? unanswered(), options)
-    }
-    const chunks = page.segments[index - pageNumber * LOCATE_SEGMENTS_MAX]
-    if (chunks === undefined)
-      throw new SubnetError('NOT_FOUND', `the validator does not know segment ${index}`)
+    const number = Math.floor(index / LOCATE_SEGMENTS_MAX)
+    const asking = this.#leased(number, options)
+    const page = await this.#soon(asking, options)
     // A reader goes forward: what is two pages behind is not needed again.
-    this.#pages.delete(pageNumber - 2)
-    return chunks.map((positions) => pick(page.holders, positions))
+    this.#pages.delete(number - 2)
+    if (page !== undefined && !(page instanceof SubnetError)) return chunksIn(page, index)
+    const searching = this.#searchSegment(index, upcoming, options)
+    return await this.#firstOf([page ?? unanswered(), asking], (late) => chunksIn(late, index), searching)
   }
 
-  /** Who holds these chunks by their own word, whatever the validators say: for a reader whom leases did not help. */
-  async search(digests: readonly Uint8Array[], options: AbortOptions = {}): Promise<FoundMany> {
-    return await this.#components.search.many(digests, options)
+  /**
+   * Who holds these chunks by their own word, and by leases if they are those of a segment: for a reader whom what he
+   * knew did not help.
+   */
+  async elsewhere(
+    digests: readonly Uint8Array[],
+    segment: number | undefined,
+    options: AbortOptions = {},
+  ): Promise<FoundMany> {
+    const number = Math.floor((segment ?? 0) / LOCATE_SEGMENTS_MAX)
+    const [page, found] = await Promise.all([
+      segment === undefined ? undefined : this.#page(number, options).catch(unlessDefect),
+      this.#components.search.many(digests, options),
+    ])
+    if (page === undefined || page instanceof SubnetError || segment === undefined) return found
+    const leased = chunksIn(page, segment)
+    const holders = found.holders.map((said, chunk) => [...(leased[chunk] ?? []), ...said])
+    return { ...found, holders }
+  }
+
+  /** What a late page says, or what is found, whichever comes first and names anybody. */
+  async #firstOf<T extends readonly unknown[]>(
+    [why, asking]: readonly [SubnetError, Promise<Page | SubnetError>],
+    of: (page: Page) => T,
+    searching: Promise<T>,
+  ): Promise<T> {
+    let isLeased = false
+    const late = asking.then((page) => {
+      isLeased = !(page instanceof SubnetError)
+      return page instanceof SubnetError ? undefined : of(page)
+    })
+    const found = searching.then((holders) => {
+      if (holders.flat().length === 0) return undefined
+      if (!isLeased) this.#searching ??= { failure: why, sinceMs: this.#components.clock.monotonicMs() }
+      return holders
+    })
+    const either = [late.then((holders) => holders ?? found), found.then((holders) => holders ?? late)]
+    return (await Promise.race(either)) ?? (await searching)
   }
 
   /** What comes within a reader's patience; what it comes to later is there for the next question. */
@@ -125,28 +159,22 @@ export class Locator {
   /** A page of the ledger, or why no validator gives one. */
   async #leased(number: number, options: AbortOptions): Promise<Page | SubnetError> {
     const { clock } = this.#components
-    if (this.#searching !== undefined && clock.monotonicMs() - this.#searching.sinceMs < SEARCHING_MS) {
-      return this.#searching.failure
+    if (this.#searching !== undefined) {
+      if (clock.monotonicMs() - this.#searching.sinceMs < SEARCHING_MS) return this.#searching.failure
+      this.#searching = undefined
     }
     try {
       return await this.#page(number, options)
     } catch (error) {
       options.signal?.throwIfAborted()
-      if (!isSubnetError(error)) throw error
-      return error
+      return unlessDefect(error)
     }
-  }
-
-  #keepSearching(failure: SubnetError): void {
-    if (this.#searching?.failure === failure) return
-    this.#searching = { failure, sinceMs: this.#components.clock.monotonicMs() }
   }
 
   /** As many segments at once as one question takes. */
   async #searchSegment(
     index: number,
     upcoming: readonly SegmentEntry[],
-    failure: SubnetError,
     options: AbortOptions,
   ): Promise<readonly (readonly Holder[])[]> {
     const known = this.#found.get(index)
@@ -161,7 +189,6 @@ export class Locator {
       batch.push(entry)
     }
     const { holders } = await this.#components.search.many(digests, options)
-    this.#keepSearching(failure)
     let first = 0
     for (const [offset, { chunks }] of batch.entries()) {
       this.#found.set(index + offset, holders.slice(first, first + chunks.length))
@@ -252,6 +279,18 @@ export class Locator {
       cause: failures.find((error) => !isSubnetError(error, 'NOT_FOUND')),
     })
   }
+}
+
+/** Throws `NOT_FOUND` for a segment beyond the end. */
+function chunksIn({ segments, holders }: Page, index: number): readonly (readonly Holder[])[] {
+  const chunks = segments[index % LOCATE_SEGMENTS_MAX]
+  if (chunks === undefined) throw new SubnetError('NOT_FOUND', `the validator does not know segment ${index}`)
+  return chunks.map((positions) => pick(holders, positions))
+}
+
+function unlessDefect(error: unknown): SubnetError {
+  if (!isSubnetError(error)) throw error
+  return error
 }
 
 function unanswered(): SubnetError {

@@ -37,6 +37,8 @@ export class RetrievePool {
   /** Streams that opened, for counting what waits at each. */
   readonly #open = new Map<string, RetrieveStream>()
   readonly #failed = new Map<string, Failed>()
+  /** All that ever opened. */
+  readonly #opened: RetrieveStream[] = []
   /** A stream serves every request of the download, so none of them may end its opening: only `close` does. */
   readonly #life = childSignal()
   #failures = 0
@@ -52,6 +54,11 @@ export class RetrievePool {
   /** Requests that failed at one miner and went to another. */
   get retries(): number {
     return this.#failures
+  }
+
+  /** Bytes of bodies that came, those that were not needed in the end included. */
+  get fetchedBytes(): number {
+    return this.#opened.reduce((sum, { receivedBytes }) => sum + receivedBytes, 0)
   }
 
   /** Why a miner is left alone now, if it is. */
@@ -121,6 +128,7 @@ export class RetrievePool {
     this.#streams.set(hotkey, { stream, expiresBlock })
     stream.then(
       (opened) => {
+        this.#opened.push(opened)
         if (this.#streams.get(hotkey)?.stream === stream) this.#open.set(hotkey, opened)
       },
       // Whoever waits for the stream gets the reason.

@@ -120,7 +120,9 @@ export class HolderSearch {
   ): Promise<Pick<FoundMany, 'holders' | 'answered'>> {
     using scope = childSignal(options.signal)
     const holders: Holder[][] = digests.map(() => [])
-    const queue = miners.filter((miner) => !this.#isSilent(miner))
+    const answering = miners.filter((miner) => !this.#isSilent(miner))
+    // Where nobody answers, it may be our own line that was slow.
+    const queue = answering.length > 0 ? answering : [...miners]
     let answered = 0
     let patience: Timer | undefined
     const end = () => scope.abort(ENOUGH)

@@ -3,7 +3,7 @@ import type { Command } from 'commander'
 import { systemClock } from '../../base/clock.js'
 import { SubnetError } from '../../base/errors.js'
 import { formatBytes, formatDuration } from '../../base/units.js'
-import type { ByteRange } from '../../transfer/download.js'
+import type { ByteRange, DownloadProgress } from '../../transfer/download.js'
 import { addClientOptions, type ClientCommandOptions, capabilityOf, withClient } from '../client-session.js'
 import { addProgressOption } from '../options.js'
 import { Output } from '../output.js'
@@ -47,6 +47,7 @@ async function get(wanted: string, options: GetOptions): Promise<void> {
     const capability = await capabilityOf(wanted, client, config)
     const line = new ProgressLine(systemClock, 'reading', options.progress)
     const startedMs = systemClock.monotonicMs()
+    let last: DownloadProgress | undefined
     const { start = 0, end } = options.range ?? {}
     const what = `${capability} ${start}-${end ?? ''}`
     const part = toStdout ? undefined : await PartFile.open(options.output, what, !options.resume)
@@ -58,7 +59,10 @@ async function get(wanted: string, options: GetOptions): Promise<void> {
         .get(capability, {
           signal,
           range: { start: start + resumedBytes, ...(end === undefined ? {} : { end }) },
-          onProgress: (progress) => line.update(progress),
+          onProgress: (progress) => {
+            last = progress
+            line.update(progress)
+          },
         })
         .catch(async (error: unknown) => {
           await part?.abandon()
@@ -71,7 +75,11 @@ async function get(wanted: string, options: GetOptions): Promise<void> {
       const { sizeBytes, profile, range } = object
       const readBytes = range.end - range.start
       output.note(`${formatBytes(readBytes)} read and verified in ${formatDuration(elapsedMs)}`)
-      const facts = { sizeBytes, readBytes, resumedBytes, profile, output: options.output, elapsedMs }
+      const { fetchedBytes = 0, retries = 0 } = last ?? {}
+      const facts = {
+        ...{ sizeBytes, readBytes, resumedBytes, fetchedBytes, retries },
+        ...{ profile, output: options.output, elapsedMs },
+      }
       if (options.json && !toStdout) output.result(facts, '')
     } finally {
       line.end()
