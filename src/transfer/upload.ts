@@ -11,9 +11,9 @@ import type { KnownPeer } from '../../protocols/hello/sessions.js'
 import type { SignedLease } from '../../protocols/lease/lease.js'
 import { MANIFEST_SEGMENT } from '../../protocols/lease/lease.js'
 import type { OrderClient } from '../../protocols/order/client.js'
-import type { Committed, PlaceBody, Placed } from '../../protocols/order/messages.js'
+import type { PlaceBody, Placed } from '../../protocols/order/messages.js'
 import { type AbortOptions, childSignal, deadline } from '../base/abort.js'
-import { type ErrorCode, isSubnetError, SubnetError } from '../base/errors.js'
+import { isSubnetError, SubnetError } from '../base/errors.js'
 import { Semaphore } from '../base/semaphore.js'
 import { MIB } from '../base/units.js'
 import type { SegmentCoder } from '../coding/coding-pool.js'
@@ -38,6 +38,7 @@ import {
   shrinkProfile,
 } from '../redundancy/profiles.js'
 import type { EncodedChunk, EncodedSegment, EncodeSegmentInit, SegmentEntry } from '../redundancy/segment.js'
+import { commitPatiently, lost } from './commit.js'
 import { cut } from './cut.js'
 import { mapInOrder } from './in-flight.js'
 import { collectLeases, Quorums } from './lease-round.js'
@@ -53,12 +54,6 @@ const IN_FLIGHT_CHUNKS_MAX = (48 * MIB) / CHUNK_SIZE
 const IN_FLIGHT_SEGMENTS_MAX = 8
 /** Time for a validator to place an object. */
 const PLACE_TIMEOUT_MS = 15_000
-/** How long a validator is asked again to count what is kept and leased, and the first pause; it doubles. */
-const COMMIT_PATIENCE_MS = 60_000
-const COMMIT_PAUSE_MS = 1_000
-/** After one of these a validator may have counted the object or not, and may be asked again. */
-const UNSETTLED: ReadonlySet<ErrorCode> = new Set(['DISCONNECTED', 'TIMEOUT', 'BUSY', 'STOPPED'])
-
 export interface UploadComponents extends StorePoolComponents {
   readonly orders: Pick<OrderClient, 'place' | 'commit'>
   /** Our newest head: orders end at a block. */
@@ -355,26 +350,16 @@ class Upload {
     )
     const report = this.#report(built, leases)
     await init.beforeCommit?.(report)
-    const { weakestReceipts, fullReceipts } = await this.#count(built, leases)
+    const { weakestReceipts, fullReceipts } = await commitPatiently(
+      {
+        validator: init.validator,
+        body: { object, profile: init.profile.name, maskRoot: maskRootOf(init.objectKey) },
+        parts: { nodes: [built.root, ...this.#nodes], leases },
+      },
+      this.#components,
+      this.#options,
+    )
     return { ...report, weakestReceipts, fullReceipts }
-  }
-
-  /** A validator that restarts just now must not cost the upload: it is asked again for a while. */
-  async #count({ manifest, root }: BuiltManifest, leases: readonly SignedLease[]): Promise<Committed> {
-    const { validator, profile, objectKey } = this.#init
-    const { clock, orders } = this.#components
-    const body = { object: manifest.address, profile: profile.name, maskRoot: maskRootOf(objectKey) }
-    const endMs = clock.monotonicMs() + COMMIT_PATIENCE_MS
-    for (let pauseMs = COMMIT_PAUSE_MS; ; pauseMs *= 2) {
-      try {
-        return await orders.commit(validator, body, { nodes: [root, ...this.#nodes], leases }, this.#options)
-      } catch (error) {
-        this.#options.signal?.throwIfAborted()
-        if (!isSubnetError(error) || !UNSETTLED.has(error.code)) throw error
-        if (clock.monotonicMs() + pauseMs > endMs) throw lost(validator, error)
-        await clock.sleep(pauseMs, this.#options)
-      }
-    }
   }
 
   #report({ manifest }: BuiltManifest, leases: readonly SignedLease[]): UploadReport {
@@ -394,13 +379,6 @@ class Upload {
       ...(placed.warning === undefined ? {} : { warning: placed.warning }),
     }
   }
-}
-
-/** The validator that placed the object does not answer any more: another one may take it. */
-function lost(validator: KnownPeer, cause: SubnetError): SubnetError {
-  const lostValidator = toSs58(validator.hotkey)
-  const text = `the validator ${lostValidator}, which placed the object, does not count it: ${cause.message}`
-  return new SubnetError(cause.code, text, { cause, data: { ...cause.data, lostValidator } })
 }
 
 function notDurable(what: string, kept: number, quorum: number, cause: unknown): SubnetError {

@@ -12,7 +12,7 @@ import type { LeaseHandler, Renewal } from '../../../protocols/lease/server.js'
 import type { Order } from '../../../protocols/order/order.js'
 import type { LeaseRequest, Reservation, StoreHandler } from '../../../protocols/store/server.js'
 import type { Ref } from '../../actor/behavior.js'
-import { SubnetError } from '../../base/errors.js'
+import { isSubnetError, SubnetError } from '../../base/errors.js'
 import { Semaphore } from '../../base/semaphore.js'
 import type { Signer } from '../../crypto/keys.js'
 import { toSs58 } from '../../crypto/keys.js'
@@ -78,10 +78,27 @@ export class StoreService implements StoreHandler, LeaseHandler {
 
   /**
    * What is held is kept as long as the order: a put that comes back to it, or that outlasted its first order, will
-   * lease it only at its end.
+   * lease it only at its end. That costs the order as much as sending it again, so that nothing stays for ever without a
+   * lease; when the order has not so much left, only what lasts for half of its life is called held.
    */
   async have(order: Order, digests: readonly Uint8Array[]): Promise<boolean[]> {
-    return await this.#shard(order.validator).extend(digests, order.expiresBlock)
+    const { keeper, head } = this.#components
+    const shard = this.#shard(order.validator)
+    const { expiresBlock, serial } = order
+    const chunks = await Promise.all(digests.map((digest) => shard.describe(digest)))
+    const ending = chunks.filter((chunk) => chunk !== undefined && chunk.expiresBlock < expiresBlock)
+    const sizeBytes = ending.reduce((sum, chunk) => sum + (chunk?.sizeBytes ?? 0), 0)
+    if (sizeBytes > 0) {
+      try {
+        await keeper.ask('spend', { order: orderTerms(order), sizeBytes })
+      } catch (error) {
+        if (!isSubnetError(error, 'REFUSED')) throw error
+        const neededBlock = head.block + (expiresBlock - head.block) / 2
+        return chunks.map((chunk) => chunk !== undefined && chunk.expiresBlock >= neededBlock)
+      }
+      await shard.addOrderUse({ serial, expiresBlock }, sizeBytes)
+    }
+    return await shard.extend(digests, expiresBlock)
   }
 
   async lease(order: Order, request: LeaseRequest): Promise<SignedLease> {

@@ -16,6 +16,7 @@ import { MemoryPartition } from '../../../kit/memory-partition.js'
 import { RecordingRef } from '../../../kit/recording-context.js'
 import { testChunk, testId } from '../../../kit/test-chunk.js'
 import { TEST_DOMAIN } from '../../../kit/test-subnet.js'
+import { until } from '../../../kit/until.js'
 
 const coded = (code: ErrorCode) => (error: unknown) => isSubnetError(error, code)
 
@@ -61,21 +62,41 @@ function request(entries: readonly LeaseEntry[], fields: Partial<LeaseRequest> =
 describe('StoreService: what is held', () => {
   before(cryptoReady)
 
-  it('is kept as long as the order that asks lasts, and no shorter than before', async () => {
-    const { service, order, shard } = setUp()
+  /** A shard that keeps chunk 1 for less long than the order lasts, chunk 2 for longer, and a question for both and a third. */
+  async function asked() {
+    const set = setUp()
+    const { service, order, shard, keeper } = set
     await shard.start()
-    const chunks = [testChunk(1, 10), testChunk(2, 10)]
-    const expiries = [order.expiresBlock - 20, order.expiresBlock + 20]
+    const chunks = [testChunk(1, 10), testChunk(2, 20)]
+    const expiries = [order.expiresBlock - 30, order.expiresBlock + 20]
     for (const [i, chunk] of chunks.entries()) {
       await shard.put({ ...chunk, expiresBlock: expiries[i] as number })
     }
-    const digests = [...chunks.map(({ digest }) => digest), testId(32, 200)]
-    assert.deepEqual(await service.have(order, digests), [true, true, false])
-    const kept = await Promise.all(chunks.map(({ digest }) => shard.describe(digest)))
-    assert.deepEqual(
-      kept.map((chunk) => chunk?.expiresBlock),
-      [order.expiresBlock, order.expiresBlock + 20],
-    )
+    const held = service.have(order, [...chunks.map(({ digest }) => digest), testId(32, 200)])
+    await until(() => keeper.asked.length === 1, { title: 'the order is charged', deadlineMs: 2_000 })
+    const kept = async () => {
+      const now = await Promise.all(chunks.map(({ digest }) => shard.describe(digest)))
+      return now.map((chunk) => (chunk?.expiresBlock ?? 0) - order.expiresBlock)
+    }
+    return { ...set, held, kept, spend: keeper.asked[0] }
+  }
+
+  it('is kept as long as the order that asks lasts, never shorter, and costs the order what it prolongs', async () => {
+    const { held, kept, spend, shard, order } = await asked()
+    const { sizeBytes } = spend?.fields as { readonly sizeBytes: number }
+    assert.deepEqual([spend?.type, sizeBytes], ['spend', 10])
+    spend?.answer(undefined)
+    assert.deepEqual(await held, [true, true, false])
+    assert.deepEqual(await kept(), [0, 20])
+    assert.equal(await shard.orderUse(order.serial), 10)
+  })
+
+  it('is only what lasts for half of the order, when that has too little left to prolong the rest', async () => {
+    const { held, kept, spend, shard, order } = await asked()
+    spend?.refuse(new SubnetError('REFUSED', 'used up'))
+    assert.deepEqual(await held, [false, true, false])
+    assert.deepEqual(await kept(), [-30, 20])
+    assert.equal(await shard.orderUse(order.serial), 0)
   })
 
   it('is asked of the shard of the validator that signed the order', async () => {
