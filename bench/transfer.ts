@@ -149,10 +149,11 @@ async function locate(client: SubnetClient, address: Uint8Array): Promise<Holder
     miners: () => [],
   }
   const search = new HolderSearch(components)
-  const [holder] = await new Locator({ orders, clock: systemClock, search }, address, validators).node(
-    0,
+  const [holder] = await new Locator(
+    { orders, clock: systemClock, authority: view, search },
     address,
-  )
+    validators,
+  ).node(0, address)
   if (holder === undefined) throw new Error('nobody holds the manifest')
   return holder
 }

@@ -1,6 +1,6 @@
 /** `order`: place, commit and locate, renew and release: a client's questions to a validator. See SPEC.md. */
 import { z } from 'zod'
-import { KIB } from '../../src/base/units.js'
+import { KIB, MIB } from '../../src/base/units.js'
 import { MANIFEST_BYTES_MAX, MANIFEST_NODES_MAX } from '../../src/redundancy/manifest.js'
 import { PROFILE_NAMES } from '../../src/redundancy/profiles.js'
 import type { ProtocolSpec } from '../common/protocol.js'
@@ -41,6 +41,9 @@ export const CANDIDATES_MAX = 256
 export const LOCATE_SEGMENTS_MAX = 512
 /** Largest object one order covers: 16 TiB. */
 export const OBJECT_BYTES_MAX = 2 ** 44
+
+/** Largest manifest a commit may bring, all nodes together: an object of about 300 GiB. It is held in memory to be checked. */
+export const COMMIT_BYTES_MAX = 64 * MIB
 
 export const profileField = z.enum(PROFILE_NAMES)
 

@@ -3,7 +3,6 @@ import type { AbortOptions } from '../../src/base/abort.js'
 import { deadline } from '../../src/base/abort.js'
 import { SubnetError } from '../../src/base/errors.js'
 import { Semaphore } from '../../src/base/semaphore.js'
-import { MIB } from '../../src/base/units.js'
 import { MANIFEST_NODES_MAX } from '../../src/redundancy/manifest.js'
 import type { FrameStream } from '../common/frames.js'
 import { decodeMessage } from '../common/schema.js'
@@ -27,6 +26,7 @@ import type {
   Renewed,
 } from './messages.js'
 import {
+  COMMIT_BYTES_MAX,
   commitBodySchema,
   locateBodySchema,
   ORDER,
@@ -126,8 +126,6 @@ export function serveOrders(components: OrderServerComponents, init: OrderServer
   })
 }
 
-/** Largest manifest a commit may bring, all nodes together: an object of about 300 GiB. It is held in memory to be checked. */
-export const COMMIT_BYTES_MAX = 64 * MIB
 /** From a commit's request to its last byte: the largest at 4 Mbit/s. */
 export const COMMIT_TIMEOUT_MS = 300_000
 /** Fewest bytes a manifest has for a chunk: its digest and its audit root. */

@@ -94,6 +94,11 @@ export class RetrieveStream {
     return this.#failure !== undefined
   }
 
+  /** Bytes of all bodies that came, verified or not, whether somebody still waited for them or not. */
+  get receivedBytes(): number {
+    return this.#consumedBytes
+  }
+
   /** Requests sent and not answered yet: how busy this holder is with us. */
   get waiting(): number {
     return this.#pending.size

@@ -1,13 +1,29 @@
-/** Runs one client command: a started client in, whatever happens a stopped one out. */
+/** Runs one client command: a started client in, whatever happens a stopped one out; and the list of what it has put. */
+import { join } from 'node:path'
 import type { Command } from 'commander'
+import { deadline } from '../base/abort.js'
 import { systemClock } from '../base/clock.js'
+import { isSubnetError, SubnetError } from '../base/errors.js'
 import { createLogger } from '../base/log.js'
 import { chainEndpoint } from '../config/chain-endpoint.js'
 import type { Config } from '../config/resolve.js'
 import type { SettingName } from '../config/settings.js'
 import { createClient, type SubnetClient } from '../node/client.js'
+import { ObjectCatalogue } from '../node/object-catalogue.js'
 import { interruptSignal } from './interrupt.js'
-import { addOutputOptions, addSettings, commandConfig } from './options.js'
+import { addOutputOptions, addSettings, commandConfig, type OutputOptions, wholeNumber } from './options.js'
+import { Output } from './output.js'
+
+/** Without a chain for so long, a command says what it waits for. */
+const SAY_WAITING_MS = 2_000
+/** Between two attempts to reach the chain. */
+const TRY_AGAIN_MS = 500
+/** Time for the chain to answer, unless `--timeout` says otherwise. */
+const CHAIN_TIMEOUT_SECONDS = 30
+
+export interface ClientCommandOptions extends OutputOptions {
+  readonly timeout: number
+}
 
 /** Flags that every client command has. */
 export function addClientOptions(command: Command, more: readonly SettingName[] = []): void {
@@ -17,33 +33,98 @@ export function addClientOptions(command: Command, more: readonly SettingName[] 
     'subtensor.devchain_port',
     'netuid',
     ...more,
+    'db_root_path',
     'log.level',
   ])
+  command.option(
+    '--timeout <seconds>',
+    'how long to wait for the chain',
+    wholeNumber(1, 3_600),
+    CHAIN_TIMEOUT_SECONDS,
+  )
   addOutputOptions(command)
 }
 
+/** What this machine's client has put. */
+export function openCatalogue(config: Config): ObjectCatalogue {
+  return new ObjectCatalogue(join(config.get('db_root_path'), 'client', 'objects'))
+}
+
+/** The subnet as records on this machine name it. */
+export function subnetOf(client: SubnetClient): string {
+  const { genesisHash, netuid } = client.subnet.chain.constants
+  return `${genesisHash}/${netuid}`
+}
+
+/** The capability for what a user wrote: itself, or a name or id that `ls` shows. */
+export async function capabilityOf(text: string, client: SubnetClient, config: Config): Promise<string> {
+  return await openCatalogue(config).resolve(text, subnetOf(client))
+}
+
+/** About when the chain will be at a block, Unix time. */
+export function timeOfBlock(block: number, client: SubnetClient): number {
+  const { view, chain } = client.subnet
+  return Math.round(systemClock.nowMs() + (block - view.block) * chain.constants.blockMs)
+}
+
 export async function withClient(
-  options: object,
+  options: ClientCommandOptions,
   work: (client: SubnetClient, signal: AbortSignal, config: Config) => Promise<void>,
 ): Promise<void> {
   const config = await commandConfig(options)
   const signal = interruptSignal()
-  const client = createClient(
-    {
-      chain: chainEndpoint(config),
-      netuid: config.get('netuid'),
-      defaultProfile: config.get('profile'),
-    },
-    // A command's own words are its output: less than a warning is for those who ask.
-    {
-      clock: systemClock,
-      logger: createLogger(config.isSet('log.level') ? config.get('log.level') : 'warn'),
-    },
-  )
-  await client.start({ signal })
+  const client = await startedClient(options, config, signal)
   try {
     await work(client, signal, config)
   } finally {
     await client.stop()
   }
+}
+
+/** Rejects with `CHAIN_UNAVAILABLE`, and says what to do, when the chain does not answer in time. */
+async function startedClient(
+  options: ClientCommandOptions,
+  config: Config,
+  signal: AbortSignal,
+): Promise<SubnetClient> {
+  const endpoint = chainEndpoint(config)
+  const output = new Output(options)
+  using scope = deadline(systemClock, options.timeout * 1_000, 'waiting for the chain', signal)
+  const notice = systemClock.after(SAY_WAITING_MS, () => {
+    const text = `waiting for the chain at ${endpoint}, for at most ${options.timeout} s (--timeout)`
+    output.report({ waitingFor: 'chain', endpoint, timeoutSeconds: options.timeout }, text)
+  })
+  try {
+    for (;;) {
+      const client = createClient(
+        { chain: endpoint, netuid: config.get('netuid'), defaultProfile: config.get('profile') },
+        // A command's own words are its output: less than a warning is for those who ask.
+        {
+          clock: systemClock,
+          logger: createLogger(config.isSet('log.level') ? config.get('log.level') : 'warn'),
+        },
+      )
+      try {
+        await client.start(scope)
+        return client
+      } catch (error) {
+        signal.throwIfAborted()
+        const isOver = scope.signal.aborted
+        if (!isOver && !isSubnetError(error, 'CHAIN_UNAVAILABLE')) throw error
+        if (isOver) throw noChain(endpoint, options.timeout, error)
+        // Its own patience is shorter than the user's; the next start says whether that is over too.
+        await systemClock.sleep(TRY_AGAIN_MS, scope).catch(() => undefined)
+      }
+    }
+  } finally {
+    notice.cancel()
+  }
+}
+
+function noChain(endpoint: string, timeoutSeconds: number, cause: unknown): SubnetError {
+  const text =
+    `the chain at ${endpoint} has not answered in ${timeoutSeconds} s. Start it (\`subnet-node devchain\`, or a ` +
+    'validator or miner on this machine), name another one with --subtensor.chain_endpoint, or see what ' +
+    '`subnet-node doctor` says'
+  return new SubnetError('CHAIN_UNAVAILABLE', text, { cause, data: { endpoint, timeoutSeconds } })
 }

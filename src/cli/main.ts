@@ -19,6 +19,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<AddCommand>>> = {
   devchain: async () => (await import('./commands/devchain.js')).addDevchain,
   put: async () => (await import('./commands/put.js')).addPut,
   get: async () => (await import('./commands/get.js')).addGet,
+  ls: async () => (await import('./commands/ls.js')).addLs,
   stat: async () => (await import('./commands/stat.js')).addStat,
   renew: async () => (await import('./commands/owner.js')).addRenew,
   rm: async () => (await import('./commands/owner.js')).addRelease,

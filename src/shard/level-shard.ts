@@ -39,6 +39,7 @@ import {
 import { type IndexDb, type OpenIndex, openLevelIndex } from './level-index.js'
 import {
   endLease,
+  extendChunks,
   forgetExpired,
   keepLease,
   loseChunk,
@@ -189,6 +190,15 @@ class LevelShard implements Shard {
 
   endLease(object: Uint8Array, digests: readonly Uint8Array[], trashUntilBlock: number): Promise<boolean> {
     return this.#run((writer) => writer.run(endLease(object, digests, trashUntilBlock)))
+  }
+
+  extend(digests: readonly Uint8Array[], expiresBlock: number): Promise<boolean[]> {
+    return this.#run(async (writer, session) => {
+      const rows = await Promise.all(digests.map((digest) => chunkRow(session, digest)))
+      const isLater = rows.some((row) => row !== undefined && row.expiresBlock < expiresBlock)
+      if (!isLater) return rows.map((row) => row !== undefined)
+      return await writer.run(extendChunks(digests, expiresBlock))
+    })
   }
 
   describe(digest: Uint8Array): Promise<ChunkInfo | undefined> {

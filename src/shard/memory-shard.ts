@@ -61,6 +61,15 @@ class MemoryShard implements Shard {
     return held ? 'present' : 'stored'
   }
 
+  async extend(digests: readonly Uint8Array[], expiresBlock: number): Promise<boolean[]> {
+    this.#check()
+    return digests.map((digest) => {
+      const isHeld = this.#chunks.has(keyOf(digest))
+      if (isHeld) this.#hold(digest, expiresBlock)
+      return isHeld
+    })
+  }
+
   async describe(digest: Uint8Array): Promise<ChunkInfo | undefined> {
     const held = this.#find(digest)
     return held === undefined ? undefined : copyOf(held.info)

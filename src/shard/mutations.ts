@@ -134,6 +134,18 @@ export function useOrder(order: OrderUse, bytes: number): Mutation<void> {
   }
 }
 
+/** Says of each chunk whether it is held; raises the expiry of those that are. */
+export function extendChunks(digests: readonly Uint8Array[], expiresBlock: number): Mutation<boolean[]> {
+  return {
+    keys: digests.flatMap(chunkKeys),
+    costBytes: digests.length * 128 + SMALL_COST_BYTES,
+    body: 'none',
+    // What is in the trash is not held, and does not come back by being asked for.
+    apply: (draft) =>
+      digests.map((digest) => chunkIn(draft, digest) !== undefined && holdUntil(draft, digest, expiresBlock)),
+  }
+}
+
 export function keepLease(lease: LeaseRow): Mutation<void> {
   const { object, bytes, endBlock, digests } = lease
   const forgetsBlock = lease.forgetsBlock ?? endBlock

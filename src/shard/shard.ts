@@ -82,6 +82,11 @@ export interface Shard extends Startable {
    * only until the write begins.
    */
   put(chunk: NewChunk, options?: AbortOptions): Promise<'stored' | 'present'>
+  /**
+   * For each digest whether its chunk is held; those that are stay until `expiresBlock` at least. Nothing is written
+   * where all stay so long already; else synced, in one step.
+   */
+  extend(digests: readonly Uint8Array[], expiresBlock: number): Promise<boolean[]>
   describe(digest: Uint8Array): Promise<ChunkInfo | undefined>
   /** A chunk in the trash; its `expiresBlock` is the block at which it is dropped. */
   trashed(digest: Uint8Array): Promise<ChunkInfo | undefined>

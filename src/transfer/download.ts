@@ -4,10 +4,11 @@
  */
 import { pipe } from 'it-pipe'
 import { concat } from 'uint8arrays'
+import type { Authority } from '../../protocols/hello/attestation.js'
 import type { KnownPeer } from '../../protocols/hello/sessions.js'
 import type { OrderClient } from '../../protocols/order/client.js'
 import type { AbortOptions } from '../base/abort.js'
-import { invariant, SubnetError } from '../base/errors.js'
+import { invariant, isSubnetError, SubnetError } from '../base/errors.js'
 import { MIB } from '../base/units.js'
 import type { SegmentCoder } from '../coding/coding-pool.js'
 import { segmentAt, segmentCount, segmentSize, spansOf } from '../redundancy/layout.js'
@@ -15,7 +16,7 @@ import type { Manifest, NodeReference } from '../redundancy/manifest.js'
 import { openInline, parseManifestNode, parseManifestRoot } from '../redundancy/manifest.js'
 import { CHUNK_SIZE } from '../redundancy/profiles.js'
 import { openSpan, type SegmentEntry } from '../redundancy/segment.js'
-import { fetchSegment, fetchSpan, type SegmentPlace } from './fetch.js'
+import { fetchSegment, fetchSpan, type SegmentPlace, withFound } from './fetch.js'
 import type { Holder } from './holder.js'
 import { mapInOrder } from './in-flight.js'
 import { Locator } from './locate.js'
@@ -27,7 +28,9 @@ import { HolderSearch, type HolderSearchComponents } from './search.js'
 const IN_FLIGHT_BYTES_MAX = 32 * MIB
 
 export interface DownloadComponents extends HolderSearchComponents, RetrievePoolComponents {
-  readonly orders: OrderClient
+  readonly orders: Pick<OrderClient, 'locate'>
+  /** Our newest head. */
+  readonly authority: Pick<Authority, 'block'>
   readonly coding: SegmentCoder
 }
 
@@ -35,6 +38,8 @@ export interface DownloadComponents extends HolderSearchComponents, RetrievePool
 export interface DownloadProgress {
   readonly doneBytes: number
   readonly totalBytes: number
+  /** Bytes that came for it, those that were not needed in the end included. */
+  readonly fetchedBytes: number
   readonly peers: number
   readonly retries: number
 }
@@ -61,6 +66,8 @@ export class Download {
   readonly #address: Uint8Array
   readonly #locator: Locator
   readonly #pool: RetrievePool
+  /** Size of the manifest's root, once that is here. */
+  #rootBytes = 0
 
   /** `validators` in the order in which they should be asked. */
   constructor(components: DownloadComponents, address: Uint8Array, validators: readonly KnownPeer[]) {
@@ -73,7 +80,9 @@ export class Download {
 
   /** Rejects with `NOT_FOUND` when no validator or miner knows the object, `UNRECOVERABLE` when no holder gives the manifest. */
   async manifest(options: AbortOptions = {}): Promise<Manifest> {
-    return parseManifestRoot(await this.#fetchNode(0, this.#address, options))
+    const root = await this.#fetchNode(0, this.#address, options)
+    this.#rootBytes = root.length
+    return parseManifestRoot(root)
   }
 
   /** The plaintext, in order, a piece for each segment. `INVALID` for a range that begins beyond the end. */
@@ -110,15 +119,42 @@ export class Download {
     for await (const plaintext of plaintexts) {
       yield plaintext
       doneBytes += plaintext.length
-      const { peers, retries } = this.#pool
-      options.onProgress?.({ doneBytes, totalBytes: end - start, peers, retries })
+      const { fetchedBytes, peers, retries } = this.#pool
+      options.onProgress?.({ doneBytes, totalBytes: end - start, fetchedBytes, peers, retries })
     }
   }
 
   async #wholeSegment(place: SegmentPlace, objectKey: Uint8Array, signal: AbortSignal): Promise<Uint8Array> {
     const { clock, coding } = this.#components
-    const chunks = await fetchSegment(place, { pool: this.#pool, clock }, { signal })
+    const fetching = (where: SegmentPlace) => fetchSegment(where, { pool: this.#pool, clock }, { signal })
+    const chunks = await this.#anywhere(place, fetching, signal)
     return await coding.decode({ shape: place.shape, entry: place.entry, chunks }, objectKey, { signal })
+  }
+
+  /** Fetches from the holders by lease, and if those are too few from whoever else says that he holds it. */
+  async #anywhere<T>(
+    place: SegmentPlace,
+    fetching: (place: SegmentPlace) => Promise<T>,
+    signal: AbortSignal,
+  ): Promise<T> {
+    try {
+      return await fetching(place)
+    } catch (failure) {
+      if (!isSubnetError(failure, 'UNRECOVERABLE')) throw failure
+      const digests = place.entry.chunks.map(({ digest }) => digest)
+      const { index } = place.shape
+      const { holders, asked, answered } = await this.#locator.elsewhere(digests, index, { signal })
+      try {
+        return await fetching(withFound(place, holders, this.#pool))
+      } catch (error) {
+        if (!isSubnetError(error, 'UNRECOVERABLE')) throw error
+        const text = `${error.message}; then ${answered} of all ${asked} miners said what they hold`
+        throw new SubnetError('UNRECOVERABLE', text, {
+          cause: error.cause,
+          data: { ...error.data, asked, answered },
+        })
+      }
+    }
   }
 
   /** Only the frames that the range touches. */
@@ -133,18 +169,26 @@ export class Download {
     const spans = [...spansOf(manifest, start, end)]
     const parts = await Promise.all(
       spans.map(async (span) => {
-        const chunks = await fetchSpan(place, span, { pool: this.#pool, clock }, { signal })
+        const fetching = (where: SegmentPlace) =>
+          fetchSpan(where, span, { pool: this.#pool, clock }, { signal })
+        const chunks = await this.#anywhere(place, fetching, signal)
         return openSpan(span, { entry: place.entry, chunks }, objectKey)
       }),
     )
     return concat(parts)
   }
 
-  /** Holders of each manifest node, root first. */
-  async manifestHolders({ content }: Manifest, options: AbortOptions = {}): Promise<(readonly Holder[])[]> {
-    const nodes = content.kind === 'nodes' ? content.nodes.map(({ digest }) => digest) : []
+  /** Size and holders of each manifest node, root first. To be called after `manifest`. */
+  async manifestNodes(
+    { content }: Manifest,
+    options: AbortOptions = {},
+  ): Promise<{ readonly sizeBytes: number; readonly holders: readonly Holder[] }[]> {
+    const root = { digest: this.#address, sizeBytes: this.#rootBytes }
+    const nodes = content.kind === 'nodes' ? content.nodes : []
     return await Promise.all(
-      [this.#address, ...nodes].map((digest, number) => this.#locator.node(number, digest, options)),
+      [root, ...nodes].map(async ({ digest, sizeBytes }, number) => {
+        return { sizeBytes, holders: await this.#locator.node(number, digest, options) }
+      }),
     )
   }
 
@@ -197,7 +241,30 @@ export class Download {
     options: AbortOptions,
     reference?: NodeReference,
   ): Promise<Uint8Array> {
-    const holders = await this.#locator.node(number, digest, options)
+    const leased = await this.#locator.node(number, digest, options)
+    const { bytes, failure } = await this.#fetchWhole(leased, digest, options)
+    if (bytes !== undefined) return bytes
+    // Nobody who leased it gives it: somebody else may have it.
+    const { holders, asked, answered } = await this.#locator.elsewhere([digest], undefined, options)
+    const found = holders[0] ?? []
+    for (const holder of found) this.#pool.forgive(holder)
+    const again = await this.#fetchWhole(found, digest, options)
+    if (again.bytes !== undefined) return again.bytes
+    const what = reference === undefined ? 'the manifest' : `part ${number} of the manifest`
+    const text =
+      `none of the ${leased.length} holders of ${what} gives it; ` +
+      `then ${answered} of all ${asked} miners answered, ${found.length} of them said that they hold it`
+    throw new SubnetError('UNRECOVERABLE', text, {
+      cause: again.failure ?? failure,
+      data: { holders: leased.length, asked, answered },
+    })
+  }
+
+  async #fetchWhole(
+    holders: readonly Holder[],
+    digest: Uint8Array,
+    options: AbortOptions,
+  ): Promise<{ readonly bytes: Uint8Array | undefined; readonly failure: unknown }> {
     let failure: unknown
     const attempts = holders.map((holder) => async (signal: AbortSignal) => {
       try {
@@ -207,18 +274,9 @@ export class Download {
         throw error
       }
     })
-    const [bytes] = await firstOf(
-      attempts,
-      1,
-      { clock: this.#components.clock, pace: this.#pool.pace },
-      options,
-    )
-    if (bytes !== undefined) return bytes
-    const what = reference === undefined ? 'the manifest' : `part ${number} of the manifest`
-    throw new SubnetError('UNRECOVERABLE', `none of the ${holders.length} holders of ${what} gives it`, {
-      cause: failure,
-      data: { holders: holders.length },
-    })
+    const pacing = { clock: this.#components.clock, pace: this.#pool.pace }
+    const [bytes] = await firstOf(attempts, 1, pacing, options)
+    return { bytes, failure }
   }
 }
 

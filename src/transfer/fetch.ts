@@ -127,6 +127,22 @@ async function fetchChunk(
   throw failure
 }
 
+/** The same segment with those who say that they hold it, where the leases do not name them. */
+export function withFound(
+  place: SegmentPlace,
+  found: readonly (readonly Holder[])[],
+  pool: RetrievePool,
+): SegmentPlace {
+  const holders = place.entry.chunks.map((_, chunk) => {
+    const leased = place.holders[chunk] ?? []
+    const others = found[chunk] ?? []
+    // A holder that failed lately and answers now is worth another try.
+    for (const holder of others) pool.forgive(holder)
+    return [...leased, ...others.filter(({ peerId }) => !leased.some((known) => known.peerId === peerId))]
+  })
+  return { ...place, holders }
+}
+
 /** Says how many chunks live and at whom, so that somebody can look after those that are left. */
 function unrecoverable(place: SegmentPlace, chunks: readonly number[], pool: RetrievePool): SubnetError {
   const { index, k } = place.shape
@@ -136,9 +152,12 @@ function unrecoverable(place: SegmentPlace, chunks: readonly number[], pool: Ret
   ]
   const isUp = (holder: Holder) => pool.failure(holder) === undefined
   const holders = addressesOf(chunks.flatMap((chunk) => (place.holders[chunk] ?? []).filter(isUp)))
+  const asked = addressesOf(place.holders.flat()).length
   const unreachable = addressesOf(place.holders.flat().filter((holder) => !isUp(holder)))
   const at = holders.length === 0 ? '' : ` (at ${holders.join(', ')})`
-  const text = `segment ${index}: ${live} chunks could be had${at}, ${k} are needed; ${unreachable.length} holders failed`
-  const data = { segment: index, live, needed: k, holders, unreachable }
+  const text =
+    `segment ${index}: ${live} chunks could be had${at}, ${k} are needed; ` +
+    `${unreachable.length} of ${asked} holders failed`
+  const data = { segment: index, live, needed: k, holders, asked, unreachable }
   return new SubnetError('UNRECOVERABLE', text, { data })
 }

@@ -3,7 +3,7 @@
  * Implementations: a file (`node/put-journal-file.ts`), whatever an embedder has.
  */
 import type { ProfileName } from '../redundancy/profiles.js'
-import type { UploadReport } from './upload.js'
+import type { UploadReport } from './upload-report.js'
 
 export interface PutRecord {
   /** 32 bytes. Whoever has it can read the object: keep it as safe as a capability. */

@@ -9,16 +9,19 @@ export interface Pacing {
   readonly clock: Clock
   /** Silence after which one more attempt is made than needed; again after each such pause. Asked at each. */
   readonly pace: { readonly hedgeAfterMs: number }
+  /** Attempts that begin at once, if that is more than are needed. */
+  readonly atOnce?: number
 }
 
 /**
  * What the first `needed` attempts to succeed give, fewer when all others failed. They begin in their order: as many as
- * needed at once, the next for each that fails, one more after each pause. What still runs at the end is aborted.
+ * needed (or `atOnce`) at once, the next for each that fails, one more after each pause. What still runs at the end is
+ * aborted.
  */
 export async function firstOf<T>(
   attempts: readonly Attempt<T>[],
   needed: number,
-  { clock, pace }: Pacing,
+  { clock, pace, atOnce = 0 }: Pacing,
   options: AbortOptions = {},
 ): Promise<T[]> {
   using scope = childSignal(options.signal)
@@ -64,8 +67,9 @@ export async function firstOf<T>(
     }
     const step = () => {
       if (over) return
-      while (found.length + running < needed && untried.length > 0) startNext()
-      if (found.length >= needed || running === 0) end(() => resolve(found))
+      const missing = needed - found.length
+      while (missing > 0 && running < Math.max(missing, atOnce) && untried.length > 0) startNext()
+      if (missing <= 0 || running === 0) end(() => resolve(found))
     }
     scope.signal.addEventListener('abort', onAbort, { once: true })
     if (scope.signal.aborted) onAbort()

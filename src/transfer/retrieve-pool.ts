@@ -26,6 +26,15 @@ export interface RetrievePoolComponents extends PeerComponents, TallyComponents 
   readonly random: Random
 }
 
+/** A holder whose order lasts so many blocks longer than the one its stream was opened with gets a new stream. */
+const LONGER_BLOCKS = 200
+
+interface Opening {
+  readonly stream: Promise<RetrieveStream>
+  /** Block at which its order ends; 0 without one. */
+  readonly expiresBlock: number
+}
+
 interface Failed {
   readonly error: Error
   readonly untilMs: number
@@ -35,10 +44,14 @@ export class RetrievePool {
   /** Of the requests that were answered. */
   readonly pace = new Pace()
   readonly #components: RetrievePoolComponents
-  readonly #streams = new Map<string, Promise<RetrieveStream>>()
+  readonly #streams = new Map<string, Opening>()
+  /** Streams of earlier orders, on which the last answers come. */
+  readonly #retired: Promise<RetrieveStream>[] = []
   /** Streams that opened, for counting what waits at each. */
   readonly #open = new Map<string, RetrieveStream>()
   readonly #failed = new Map<string, Failed>()
+  /** All that ever opened. */
+  readonly #opened: RetrieveStream[] = []
   /** By serial: what was got under an order outlives the stream that it was got on. */
   readonly #tallies = new Map<string, OrderTally>()
   /** A stream serves every request of the download, so none of them may end its opening: only `close` does. */
@@ -58,11 +71,21 @@ export class RetrievePool {
     return this.#failures
   }
 
+  /** Bytes of bodies that came, those that were not needed in the end included. */
+  get fetchedBytes(): number {
+    return this.#opened.reduce((sum, { receivedBytes }) => sum + receivedBytes, 0)
+  }
+
   /** Why a miner is left alone now, if it is. */
   failure(holder: Holder): Error | undefined {
     const failed = this.#failed.get(toSs58(holder.hotkey))
     const isLeftAlone = failed !== undefined && this.#components.clock.monotonicMs() < failed.untilMs
     return isLeftAlone ? failed.error : undefined
+  }
+
+  /** It has answered another question since it failed. */
+  forgive(holder: Holder): void {
+    this.#failed.delete(toSs58(holder.hotkey))
   }
 
   /** Our requests waiting at a miner: the fewer, the sooner it answers. */
@@ -103,7 +126,10 @@ export class RetrievePool {
 
   async close(reason?: Error): Promise<void> {
     this.#life.abort(reason ?? new SubnetError('STOPPED', 'the download is over'))
-    const streams = await Promise.allSettled(this.#streams.values())
+    const streams = await Promise.allSettled([
+      ...this.#retired,
+      ...[...this.#streams.values()].map(({ stream }) => stream),
+    ])
     for (const result of streams) {
       if (result.status === 'rejected') continue
       if (reason !== undefined) result.value.abort(reason)
@@ -112,26 +138,30 @@ export class RetrievePool {
     }
   }
 
-  /** The miner's stream; a new one in place of one that ended idle, which says nothing about the miner. */
-  async #stream(holder: Holder): Promise<RetrieveStream> {
+  /**
+   * The miner's stream; a new one in place of one whose order is about to end, or that ended idle, which says nothing about
+   * the miner.
+   */
+  #stream(holder: Holder): Promise<RetrieveStream> {
     const hotkey = toSs58(holder.hotkey)
-    const opening = this.#streams.get(hotkey)
-    if (opening === undefined) return await this.#openStream(holder)
-    const stream = await opening
-    if (!stream.ended) return stream
-    if (this.#streams.get(hotkey) === opening) this.#streams.delete(hotkey)
-    return await (this.#streams.get(hotkey) ?? this.#openStream(holder))
-  }
-
-  #openStream(holder: Holder): Promise<RetrieveStream> {
-    const hotkey = toSs58(holder.hotkey)
+    const known = this.#streams.get(hotkey)
+    const expiresBlock = holder.order?.expiresBlock ?? 0
+    const isOver = this.#open.get(hotkey)?.ended === true
+    if (known !== undefined && !isOver && expiresBlock < known.expiresBlock + LONGER_BLOCKS)
+      return known.stream
+    if (known !== undefined && !isOver) this.#retired.push(known.stream)
+    this.#open.delete(hotkey)
     const tally = this.#tally(holder)
     const stream = RetrieveStream.open(this.#components, candidatePeer(holder), tally, this.#life)
-    this.#streams.set(hotkey, stream)
+    this.#streams.set(hotkey, { stream, expiresBlock })
+    const isCurrent = () => this.#streams.get(hotkey)?.stream === stream
     stream.then(
-      (opened) => this.#open.set(hotkey, opened),
+      (opened) => {
+        this.#opened.push(opened)
+        if (isCurrent()) this.#open.set(hotkey, opened)
+      },
       // Whoever waits for the stream gets the reason, and the next one another stream.
-      () => this.#streams.get(hotkey) === stream && this.#streams.delete(hotkey),
+      () => isCurrent() && this.#streams.delete(hotkey),
     )
     return stream
   }

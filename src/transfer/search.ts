@@ -5,7 +5,8 @@
 import { askHave } from '../../protocols/have/client.js'
 import type { PeerComponents } from '../../protocols/hello/exchange.js'
 import type { KnownPeer } from '../../protocols/hello/sessions.js'
-import { type AbortOptions, deadline } from '../base/abort.js'
+import { type AbortOptions, childSignal, deadline } from '../base/abort.js'
+import type { Timer } from '../base/clock.js'
 import { isSubnetError } from '../base/errors.js'
 import { toSs58 } from '../crypto/keys.js'
 import type { PeerAddress } from '../net/net.js'
@@ -19,9 +20,14 @@ const MINERS_AT_ONCE = 32
 const HAVE_TIMEOUT_MS = 5_000
 /** A miner that did not answer is left out for this long. */
 const SILENT_MS = 60_000
-/** Time for a walk through the DHT, and the members it needs to find: walking on past dead nodes would take longest. */
-const DHT_TIMEOUT_MS = 5_000
-const ANNOUNCERS_ENOUGH = 3
+/**
+ * What a walk through the DHT may take before everybody is asked as well: a client's first walk begins with an empty
+ * routing table, and a walk goes on past dead nodes for long.
+ */
+const DHT_HEAD_START_MS = 1_000
+/** Holders of one chunk that are enough, and how long after the first the others are waited for. */
+const HOLDERS_ENOUGH = 3
+const MORE_HOLDERS_MS = 250
 
 /** Peers that announced a digest, as they are found; ends at the signal, or when the search does. */
 export type FindProviders = (digest: Uint8Array, options: AbortOptions) => AsyncIterable<PeerAddress>
@@ -38,6 +44,17 @@ export interface Found {
   readonly tried: string
 }
 
+export interface FoundMany {
+  /** For each digest the miners that say they hold it, the quickest first. */
+  readonly holders: readonly (readonly Holder[])[]
+  /** Miners that the chain names, and how many of them answered. */
+  readonly asked: number
+  readonly answered: number
+}
+
+/** Why the last questions of a search are given up. */
+const ENOUGH = new DOMException('enough holders have answered', 'AbortError')
+
 export class HolderSearch {
   readonly #components: HolderSearchComponents
   /** When a miner last failed to answer, by hotkey. */
@@ -49,26 +66,27 @@ export class HolderSearch {
 
   /** Who has one chunk, such as a manifest node: announcers that confirm it, else anybody. */
   async one(digest: Uint8Array, options: AbortOptions = {}): Promise<Found> {
-    const miners = this.#components.miners().slice(0, SEARCH_MINERS_MAX)
+    const miners = this.#miners()
     const announcers = await this.#announcers(digest, miners, options)
     const announced = await this.#ask(announcers, [digest], options)
     const [confirmed = []] = announced.holders
     if (confirmed.length > 0) return { holders: confirmed, tried: 'the DHT' }
     const others = miners.filter((miner) => !announcers.includes(miner))
-    const asked = await this.#ask(others, [digest], options)
+    const asked = await this.#ask(others, [digest], options, HOLDERS_ENOUGH)
     const answered = announced.answered + asked.answered
     const dht = announcers.length === 0 ? 'the DHT names no miner' : 'no miner that the DHT names has it'
     const tried = `${dht}, ${answered} of ${miners.length} miners answered and none has it`
     return { holders: asked.holders[0] ?? [], tried }
   }
 
-  /** For each digest, at most `HAVE_DIGESTS_MAX` of them, the miners that say they hold it, the quickest first. */
-  async many(
-    digests: readonly Uint8Array[],
-    options: AbortOptions = {},
-  ): Promise<readonly (readonly Holder[])[]> {
-    const miners = this.#components.miners().slice(0, SEARCH_MINERS_MAX)
-    return (await this.#ask(miners, digests, options)).holders
+  /** Who has each of at most `HAVE_DIGESTS_MAX` chunks. Every miner is asked, so the DHT could name nobody else. */
+  async many(digests: readonly Uint8Array[], options: AbortOptions = {}): Promise<FoundMany> {
+    const miners = this.#miners()
+    return { ...(await this.#ask(miners, digests, options)), asked: miners.length }
+  }
+
+  #miners(): readonly KnownPeer[] {
+    return this.#components.miners().slice(0, SEARCH_MINERS_MAX)
   }
 
   /** Peers that are no members are ignored: anybody may announce anything. */
@@ -78,12 +96,12 @@ export class HolderSearch {
     options: AbortOptions,
   ): Promise<readonly KnownPeer[]> {
     const { clock, findProviders } = this.#components
-    using scope = deadline(clock, DHT_TIMEOUT_MS, 'searching the DHT', options.signal)
+    using scope = deadline(clock, DHT_HEAD_START_MS, 'searching the DHT', options.signal)
     const announcers = new Set<KnownPeer>()
     try {
       for await (const { peerId } of findProviders(digest, scope)) {
         for (const miner of miners) if (miner.peerId === peerId) announcers.add(miner)
-        if (announcers.size >= ANNOUNCERS_ENOUGH) break
+        if (announcers.size >= HOLDERS_ENOUGH) break
       }
     } catch (error) {
       // A DHT that fails leaves the other way.
@@ -93,25 +111,44 @@ export class HolderSearch {
     return [...announcers]
   }
 
+  /** With `enough`, ends when the first digest has so many holders, or soon after it has the first of them. */
   async #ask(
     miners: readonly KnownPeer[],
     digests: readonly Uint8Array[],
     options: AbortOptions,
-  ): Promise<{ readonly holders: readonly (readonly Holder[])[]; readonly answered: number }> {
+    enough = Number.POSITIVE_INFINITY,
+  ): Promise<Pick<FoundMany, 'holders' | 'answered'>> {
+    using scope = childSignal(options.signal)
     const holders: Holder[][] = digests.map(() => [])
-    const queue = miners.filter((miner) => !this.#isSilent(miner))
+    const answering = miners.filter((miner) => !this.#isSilent(miner))
+    // Where nobody answers, it may be our own line that was slow.
+    const queue = answering.length > 0 ? answering : [...miners]
     let answered = 0
+    let patience: Timer | undefined
+    const end = () => scope.abort(ENOUGH)
     const worker = async () => {
       for (let miner = queue.shift(); miner !== undefined; miner = queue.shift()) {
-        const held = await this.#askOne(miner, digests, options)
+        const held = await this.#askOne(miner, digests, scope)
         if (held === undefined) continue
         answered += 1
         const { hotkey, peerId, addresses } = miner
         const holder = { hotkey, peerId, address: addresses[0] ?? '' }
         for (const [index, isHeld] of held.entries()) if (isHeld) holders[index]?.push(holder)
+        const found = holders[0]?.length ?? 0
+        if (found >= enough) end()
+        else if (found > 0 && Number.isFinite(enough)) {
+          patience ??= this.#components.clock.after(MORE_HOLDERS_MS, end)
+        }
       }
     }
-    await Promise.all(Array.from({ length: MINERS_AT_ONCE }, worker))
+    const untilEnough = (error: unknown) => {
+      if (error !== ENOUGH) throw error
+    }
+    try {
+      await Promise.all(Array.from({ length: MINERS_AT_ONCE }, () => worker().catch(untilEnough)))
+    } finally {
+      patience?.cancel()
+    }
     return { holders, answered }
   }
 

@@ -1,11 +1,13 @@
 /** Sending the chunks of one segment, or the copies of one manifest node, each to its holder or else to a spare. */
-import type { LeaseEntry } from '../../protocols/lease/lease.js'
+import { toString as bytesToText } from 'uint8arrays'
+import { type LeaseEntry, MANIFEST_SEGMENT } from '../../protocols/lease/lease.js'
 import { type AbortOptions, deadline } from '../base/abort.js'
 import type { Clock } from '../base/clock.js'
-import { isSubnetError } from '../base/errors.js'
+import { isSubnetError, SubnetError } from '../base/errors.js'
 import type { Placement } from '../redundancy/placement.js'
 import type { EncodedChunk } from '../redundancy/segment.js'
 import { sendAll } from './long-tail.js'
+import { LEASE_CHUNKS_MAX } from './object-limit.js'
 import { type Seating, seatHeld } from './seats.js'
 import type { StorePool } from './store-pool.js'
 
@@ -28,12 +30,21 @@ export interface SpreadPlan extends Placement {
   readonly quorum: number
 }
 
+export interface SpreadOptions extends AbortOptions {
+  /** Called for each chunk that is durable, also for those that were before. */
+  readonly onKept?: () => void
+}
+
+const NO_BYTES = new Uint8Array(0)
+
 export class Spread {
   /** Per candidate, what it said is durable: the entries of its lease. */
   readonly entries: LeaseEntry[][]
   readonly #components: SpreadComponents
   readonly #resumes: boolean
   readonly #slow = new Set<number>()
+  /** Per candidate, chunks on their way. */
+  readonly #sending: number[] = []
   #moved = 0
   #reusedBytes = 0
   #lastFailure: unknown
@@ -59,20 +70,22 @@ export class Spread {
   }
 
   /**
-   * How many of `chunks` became durable. `placeOf` says under which segment and index chunk i enters the lease. Ends
+   * How many of `chunks` became durable; the bytes of each are let go of as soon as it is. `placeOf` says under which segment and index chunk i enters the lease. Ends
    * when every chunk is kept or out of spares, as `long-tail.ts` says; rejects only when aborted.
    */
   async send(
-    chunks: readonly EncodedChunk[],
+    chunks: EncodedChunk[],
     plan: SpreadPlan,
     placeOf: (chunk: number) => readonly [segment: number, index: number],
-    options: AbortOptions,
+    options: SpreadOptions,
   ): Promise<number> {
-    const { pool, clock } = this.#components
+    const { clock } = this.#components
     const chunkAt = (index: number) => chunks[index] as EncodedChunk
     const keep = (candidate: number, index: number) => {
       const { digest, auditRoot, sizeBytes } = chunkAt(index)
       this.entries[candidate]?.push([digest, auditRoot, sizeBytes, ...placeOf(index)])
+      chunks[index] = { digest, auditRoot, sizeBytes, bytes: NO_BYTES }
+      options.onKept?.()
     }
     const seating = this.#resumes
       ? await this.#seat(chunks, plan, options)
@@ -86,7 +99,7 @@ export class Spread {
       {
         clock,
         slow: this.#slow,
-        send: (candidate, index) => pool.send(candidate, chunkAt(index), options),
+        send: (candidate, index) => this.#sendOne(candidate, chunkAt(index), placeOf(index)[0], options),
         onKept: keep,
         onMoved: (failure) => {
           this.#moved += 1
@@ -95,6 +108,35 @@ export class Spread {
       },
       options,
     )
+  }
+
+  /** Chunks that a candidate does not hold after all. */
+  drop(candidate: number, digests: readonly Uint8Array[]): void {
+    if (digests.length === 0) return
+    const gone = new Set(digests.map((digest) => bytesToText(digest, 'hex')))
+    const entries = this.entries[candidate] ?? []
+    const left = entries.filter(([digest]) => !gone.has(bytesToText(digest, 'hex')))
+    entries.splice(0, entries.length, ...left)
+  }
+
+  /** A lease names so many chunks and no more: beyond that a candidate is as good as full. */
+  async #sendOne(
+    candidate: number,
+    chunk: EncodedChunk,
+    segment: number,
+    options: AbortOptions,
+  ): Promise<void> {
+    const sending = this.#sending[candidate] ?? 0
+    const leased = (this.entries[candidate]?.length ?? 0) + sending
+    if (segment !== MANIFEST_SEGMENT && leased >= LEASE_CHUNKS_MAX) {
+      throw new SubnetError('NO_SPACE', `one lease names at most ${LEASE_CHUNKS_MAX} chunks of an object`)
+    }
+    this.#sending[candidate] = sending + 1
+    try {
+      await this.#components.pool.send(candidate, chunk, options)
+    } finally {
+      this.#sending[candidate] = (this.#sending[candidate] ?? 1) - 1
+    }
   }
 
   /** Asks everybody in the plan about all chunks: since the first run, spares and other weights may have moved them. */

@@ -2,7 +2,7 @@
  * The open `store` streams of one upload: one per miner, opened when first needed. A miner that fails is left alone for
  * the rest of the upload; its chunks go to spares. One that only takes no more keeps its lease for what it has.
  */
-import type { WireDomain } from '../../protocols/common/signed.js'
+import { sameKey, type WireDomain } from '../../protocols/common/signed.js'
 import type { PeerComponents } from '../../protocols/hello/exchange.js'
 import type { KnownPeer } from '../../protocols/hello/sessions.js'
 import type { SignedLease } from '../../protocols/lease/lease.js'
@@ -30,8 +30,10 @@ export interface StorePoolComponents extends PeerComponents {
 export class StorePool {
   readonly #components: StorePoolComponents
   readonly #domain: WireDomain
-  readonly #candidates: readonly Candidate[]
+  readonly #candidates: Candidate[]
   readonly #streams = new Map<number, Promise<StoreStream>>()
+  /** Streams of earlier orders, on which the last answers come. */
+  readonly #retired: Promise<StoreStream>[] = []
   /** A stream serves every chunk of the upload, so none of them may end its opening: only `close` does. */
   readonly #life = childSignal()
   readonly #failures = new Map<number, Error>()
@@ -44,7 +46,7 @@ export class StorePool {
   constructor(components: StorePoolComponents, domain: WireDomain, candidates: readonly Candidate[]) {
     this.#components = components
     this.#domain = domain
-    this.#candidates = candidates
+    this.#candidates = [...candidates]
   }
 
   /** Miners with an open stream. */
@@ -84,6 +86,28 @@ export class StorePool {
     }
   }
 
+  /** Later orders of the same miners: streams begin anew with them. Who was full, or failed, gets another chance. */
+  renew(candidates: readonly Candidate[]): void {
+    this.forgive()
+    this.#full.clear()
+    for (const [candidate, known] of this.#candidates.entries()) {
+      const renewed = candidates.find(({ hotkey }) => sameKey(hotkey, known.hotkey))
+      // One that is offered no more keeps its order until that ends.
+      if (renewed === undefined) continue
+      const { order, peerId, address } = renewed
+      this.#candidates[candidate] = { ...known, order, peerId, address }
+      const stream = this.#streams.get(candidate)
+      if (stream !== undefined) this.#retired.push(stream)
+      this.#streams.delete(candidate)
+    }
+  }
+
+  /** Tries those that failed again, with new streams. */
+  forgive(): void {
+    for (const candidate of this.#failures.keys()) this.#streams.delete(candidate)
+    this.#failures.clear()
+  }
+
   /** For each digest whether this candidate holds it. One that does not say is not given up for that. */
   async have(
     candidate: number,
@@ -108,7 +132,7 @@ export class StorePool {
   /** Ends every stream: in peace, or with a reason that reaches the miners as a reset. */
   async close(reason?: Error): Promise<void> {
     this.#life.abort(reason ?? overtaken())
-    const streams = await Promise.allSettled(this.#streams.values())
+    const streams = await Promise.allSettled([...this.#retired, ...this.#streams.values()])
     for (const result of streams) {
       if (result.status === 'rejected') continue
       const { value: stream } = result

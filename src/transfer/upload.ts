@@ -6,14 +6,15 @@
  */
 import { pipe } from 'it-pipe'
 import type { WireDomain } from '../../protocols/common/signed.js'
-import { sameKey } from '../../protocols/common/signed.js'
+import type { Authority } from '../../protocols/hello/attestation.js'
 import type { KnownPeer } from '../../protocols/hello/sessions.js'
 import type { SignedLease } from '../../protocols/lease/lease.js'
 import { MANIFEST_SEGMENT } from '../../protocols/lease/lease.js'
 import type { OrderClient } from '../../protocols/order/client.js'
 import type { PlaceBody, Placed } from '../../protocols/order/messages.js'
-import type { AbortOptions } from '../base/abort.js'
-import { SubnetError } from '../base/errors.js'
+import { type AbortOptions, childSignal, deadline } from '../base/abort.js'
+import { isSubnetError, SubnetError } from '../base/errors.js'
+import { Semaphore } from '../base/semaphore.js'
 import { MIB } from '../base/units.js'
 import type { SegmentCoder } from '../coding/coding-pool.js'
 import { toSs58 } from '../crypto/keys.js'
@@ -36,20 +37,27 @@ import {
   type Profile,
   shrinkProfile,
 } from '../redundancy/profiles.js'
-import type { EncodedSegment, EncodeSegmentInit, SegmentEntry } from '../redundancy/segment.js'
+import type { EncodedChunk, EncodedSegment, EncodeSegmentInit, SegmentEntry } from '../redundancy/segment.js'
+import { commitPatiently, lost } from './commit.js'
 import { cut } from './cut.js'
 import { mapInOrder } from './in-flight.js'
 import { collectLeases, Quorums } from './lease-round.js'
+import { requireSegments, segmentsMax } from './object-limit.js'
+import { OrderRenewal } from './order-renewal.js'
 import { Spread } from './spread.js'
 import { StorePool, type StorePoolComponents } from './store-pool.js'
+import { holderReports, type UploadReport } from './upload-report.js'
 
-/** Coded bytes in memory at once, all segments of one upload together; at least one segment always goes. */
-const IN_FLIGHT_BYTES_MAX = 48 * MIB
+/** Coded chunks in memory at once, all segments of one upload together; at least those of one segment. */
+const IN_FLIGHT_CHUNKS_MAX = (48 * MIB) / CHUNK_SIZE
 /** Segments at once however small they are. */
 const IN_FLIGHT_SEGMENTS_MAX = 8
-
+/** Time for a validator to place an object. */
+const PLACE_TIMEOUT_MS = 15_000
 export interface UploadComponents extends StorePoolComponents {
-  readonly orders: OrderClient
+  readonly orders: Pick<OrderClient, 'place' | 'commit'>
+  /** Our newest head: orders end at a block. */
+  readonly authority: Pick<Authority, 'block'>
   readonly coding: SegmentCoder
 }
 
@@ -84,39 +92,10 @@ export interface UploadOptions extends AbortOptions {
   readonly onProgress?: (progress: UploadProgress) => void
 }
 
-/** What one miner was given. */
-export interface HolderReport {
-  /** SS58. */
-  readonly hotkey: string
-  readonly peerId: string
-  readonly chunks: number
-  readonly bytes: number
-  readonly holdsManifest: boolean
-}
-
-export interface UploadReport {
-  /** Digest of the manifest. */
-  readonly address: Uint8Array
-  readonly sizeBytes: number
-  readonly storedBytes: number
-  /** Bytes of bodies that left this machine, those that were sent twice included. */
-  readonly sentBytes: number
-  /** Bytes that miners held from an earlier run. */
-  readonly reusedBytes: number
-  readonly segments: number
-  readonly endBlock: number
-  /** Receipts of the weakest segment, and how many a complete one has. */
-  readonly weakestReceipts: number
-  readonly fullReceipts: number
-  readonly holders: readonly HolderReport[]
-  readonly retries: number
-  /** The network is smaller than the profile's full strength. */
-  readonly warning?: string
-}
-
 /**
- * Rejects with `TOO_FEW_PEERS` or `NO_SPACE` before anything is sent, `NOT_DURABLE` when too few miners gave receipts;
- * then what was sent is not counted and expires.
+ * Rejects with `TOO_FEW_PEERS` or `NO_SPACE` before anything is sent, `INVALID` for an object too large for the network,
+ * `NOT_DURABLE` when too few miners gave receipts; then what was sent is not counted and expires. An error with
+ * `data.lostValidator` means that another validator may still take the object.
  */
 export async function upload(
   source: AsyncIterable<Uint8Array>,
@@ -124,16 +103,41 @@ export async function upload(
   components: UploadComponents,
   options: UploadOptions = {},
 ): Promise<UploadReport> {
-  const placed = await components.orders.place(init.validator, placeRequest(init), options)
+  const { orders, clock } = components
+  const { validator, profile, resumes } = init
+  const request = placeRequest(init)
+  const placed = await placeAt(init, request, components, options)
+  using life = childSignal(options.signal)
   const pool = new StorePool(components, init.domain, placed.candidates)
+  const spread = new Spread({ pool, clock }, { candidates: placed.candidates.length, resumes })
+  const work = { placed, pool, spread, options: { ...options, signal: life.signal } }
+  const onLost = (error: unknown) => life.abort(isSubnetError(error) ? lost(validator, error) : error)
   try {
-    const report = await new Upload(init, components, placed, pool, options).run(source)
+    using _renewal = new OrderRenewal(
+      { ...components, orders, pool, spread },
+      { validator, request, placed, onLost },
+    )
+    const max = segmentsMax(
+      profile,
+      placed.candidates.map(({ group }) => group),
+    )
+    const report = await new Upload(init, components, work, max).run(source)
     await pool.close()
     return report
   } catch (error) {
     await pool.close(error instanceof Error ? error : new Error(String(error)))
     throw error
   }
+}
+
+async function placeAt(
+  { validator }: UploadInit,
+  request: PlaceBody,
+  { orders, clock }: UploadComponents,
+  options: AbortOptions,
+): Promise<Placed> {
+  using scope = deadline(clock, PLACE_TIMEOUT_MS, `place at ${validator.peerId}`, options.signal)
+  return await orders.place(validator, request, scope)
 }
 
 function placeRequest(init: UploadInit): PlaceBody {
@@ -151,6 +155,19 @@ interface Piece {
   readonly isLast: boolean
 }
 
+interface UploadWork {
+  readonly placed: Placed
+  readonly pool: StorePool
+  readonly spread: Spread
+  readonly options: UploadOptions
+}
+
+/** A segment to be encoded, and what it has of the memory that all may have: one function for each of its chunks. */
+interface Admitted {
+  readonly segment: EncodeSegmentInit
+  readonly release: (() => void)[]
+}
+
 class Upload {
   readonly #init: UploadInit
   readonly #components: UploadComponents
@@ -159,6 +176,8 @@ class Upload {
   readonly #pool: StorePool
   readonly #options: UploadOptions
   readonly #spread: Spread
+  readonly #segmentsMax: number
+  readonly #memory: Semaphore
   readonly #manifestInit: ManifestInit
   readonly #builder: ManifestBuilder
   readonly #nodes: Uint8Array[] = []
@@ -168,28 +187,22 @@ class Upload {
   /** By what miners kept; the validator's count, which also has the leases, is the one that is told. */
   #weakest: Pick<UploadReport, 'weakestReceipts' | 'fullReceipts'>
 
-  constructor(
-    init: UploadInit,
-    components: UploadComponents,
-    placed: Placed,
-    pool: StorePool,
-    options: UploadOptions,
-  ) {
+  constructor(init: UploadInit, components: UploadComponents, work: UploadWork, segmentsMax: number) {
+    const { n } = init.profile
     this.#init = init
-    this.#weakest = { weakestReceipts: init.profile.n, fullReceipts: init.profile.n }
+    this.#weakest = { weakestReceipts: n, fullReceipts: n }
     this.#components = components
-    this.#placed = placed
-    this.#candidates = placed.candidates.map(({ hotkey, group, weight }) => ({
+    this.#placed = work.placed
+    this.#pool = work.pool
+    this.#spread = work.spread
+    this.#options = work.options
+    this.#segmentsMax = segmentsMax
+    this.#candidates = work.placed.candidates.map(({ hotkey, group, weight }) => ({
       id: toSs58(hotkey),
       group,
       weight,
     }))
-    this.#pool = pool
-    this.#options = options
-    this.#spread = new Spread(
-      { pool, clock: components.clock },
-      { candidates: placed.candidates.length, resumes: init.resumes },
-    )
+    this.#memory = new Semaphore({ permitsMax: Math.max(n, IN_FLIGHT_CHUNKS_MAX), waitersMax: n })
     this.#manifestInit = {
       owner: { class: 'private', objectKey: init.objectKey },
       profile: init.profile,
@@ -199,15 +212,20 @@ class Upload {
   }
 
   async run(source: AsyncIterable<Uint8Array>): Promise<UploadReport> {
-    const { profile } = this.#init
-    const inFlight = Math.floor(IN_FLIGHT_BYTES_MAX / (profile.n * CHUNK_SIZE))
-    const segmentsMax = Math.min(IN_FLIGHT_SEGMENTS_MAX, Math.max(1, inFlight))
+    const { profile, sizeBytes } = this.#init
+    const segmentBytes = segmentSize('private', profile.k)
+    if (sizeBytes !== undefined) this.#requireSegments(Math.ceil(sizeBytes / segmentBytes))
     let inline: Uint8Array | undefined = new Uint8Array(0)
     const sent = pipe(
-      cut(source, segmentSize('private', profile.k)),
+      cut(source, segmentBytes),
       (pieces) => this.#segmentsOf(pieces, (bytes) => (inline = bytes)),
       (segments) =>
-        mapInOrder(segments, segmentsMax, (one, signal) => this.#encodeAndSend(one, signal), this.#options),
+        mapInOrder(
+          segments,
+          IN_FLIGHT_SEGMENTS_MAX,
+          (one, signal) => this.#encodeAndSend(one, signal),
+          this.#options,
+        ),
     )
     for await (const segment of sent) {
       inline = undefined
@@ -219,33 +237,55 @@ class Upload {
     return await this.#commit(built)
   }
 
-  /** The segment of each piece; an object small enough to lie in its manifest has none and goes to `keepInline`. */
+  #requireSegments(segments: number): void {
+    requireSegments(segments, this.#segmentsMax, this.#init.profile, this.#candidates.length)
+  }
+
+  /**
+   * The segment of each piece, read when there is memory for its chunks; an object small enough to lie in its manifest
+   * has none and goes to `keepInline`.
+   */
   async *#segmentsOf(
-    pieces: AsyncIterable<Piece>,
+    pieces: AsyncGenerator<Piece>,
     keepInline: (bytes: Uint8Array) => void,
-  ): AsyncGenerator<EncodeSegmentInit> {
+  ): AsyncGenerator<Admitted> {
     const { profile, objectKey } = this.#init
-    let index = 0
-    for await (const { bytes, isLast } of pieces) {
-      if (index === 0 && isLast && isInline('private', bytes.length)) keepInline(bytes)
-      else yield { code: profile, index, isLast, plaintext: bytes, objectKey }
-      index += 1
+    try {
+      for (let index = 0; ; index += 1) {
+        const permits = Array.from({ length: profile.n }, () => this.#memory.acquire(1, this.#options))
+        const release = await Promise.all(permits)
+        const piece = await pieces.next()
+        if (piece.done === true) return
+        const { bytes, isLast } = piece.value
+        this.#requireSegments(index + 1)
+        if (index === 0 && isLast && isInline('private', bytes.length)) keepInline(bytes)
+        else yield { segment: { code: profile, index, isLast, plaintext: bytes, objectKey }, release }
+      }
+    } finally {
+      await pieces.return(undefined)
     }
   }
 
   async #encodeAndSend(
-    segment: EncodeSegmentInit,
+    { segment, release }: Admitted,
     signal: AbortSignal,
   ): Promise<SegmentEntry & { shape: SegmentShape }> {
-    return await this.#sendSegment(await this.#components.coding.encode(segment, { signal }), signal)
+    try {
+      const encoded = await this.#components.coding.encode(segment, { signal })
+      return await this.#sendSegment(encoded, () => release.pop()?.(), signal)
+    } finally {
+      for (const each of release) each()
+    }
   }
 
-  /** Sends all chunks of a segment; what comes back names them, so their bytes can go. */
+  /** Sends all chunks of a segment; what comes back names them, so their bytes can go: each when it is durable. */
   async #sendSegment(
     segment: EncodedSegment,
+    onKept: () => void,
     signal: AbortSignal,
   ): Promise<SegmentEntry & { shape: SegmentShape }> {
-    const { shape, chunks, ...rest } = segment
+    const { shape, chunks: _, ...rest } = segment
+    const names = segment.chunks.map(({ digest, auditRoot, sizeBytes }) => ({ digest, auditRoot, sizeBytes }))
     const { profile } = this.#init
     const cap = groupCap(profile)
     const plan = placeSegment({
@@ -257,7 +297,9 @@ class Upload {
     })
     const quorum = durableQuorum(shrinkProfile(profile, shape.k))
     const place = (chunk: number) => [shape.index, chunk] as const
-    const kept = await this.#spread.send(chunks, { ...plan, quorum }, place, { signal })
+    // Nobody else has the list: it may forget bodies one by one.
+    const bodies = segment.chunks as EncodedChunk[]
+    const kept = await this.#spread.send(bodies, { ...plan, quorum }, place, { signal, onKept })
     if (kept < quorum) throw notDurable(`segment ${shape.index}`, kept, quorum, this.#spread.lastFailure)
     this.#quorums.setSegment(shape.index, quorum)
     if (this.#segments === 0 || kept - shape.n < this.#weakest.weakestReceipts - this.#weakest.fullReceipts) {
@@ -267,11 +309,7 @@ class Upload {
     this.#doneBytes += shape.plainBytes
     const { peers } = this.#pool
     this.#options.onProgress?.({ doneBytes: this.#doneBytes, peers, retries: this.#spread.retries })
-    return {
-      ...rest,
-      shape,
-      chunks: chunks.map(({ digest, auditRoot, sizeBytes }) => ({ digest, auditRoot, sizeBytes })),
-    }
+    return { ...rest, shape, chunks: names }
   }
 
   /** Full copies of a manifest node. List nodes go as they fill; the root, number 0, goes last. */
@@ -303,6 +341,8 @@ class Upload {
       entries: this.#spread.entries,
       quorums: this.#quorums,
     }
+    // One that failed on the way may be back, and holds what it took: its word is worth the question.
+    this.#pool.forgive()
     const leases = await collectLeases(
       round,
       { pool: this.#pool, clock: this.#components.clock },
@@ -310,10 +350,13 @@ class Upload {
     )
     const report = this.#report(built, leases)
     await init.beforeCommit?.(report)
-    const { weakestReceipts, fullReceipts } = await this.#components.orders.commit(
-      init.validator,
-      { object, profile: init.profile.name, maskRoot: maskRootOf(init.objectKey) },
-      { nodes: [built.root, ...this.#nodes], leases },
+    const { weakestReceipts, fullReceipts } = await commitPatiently(
+      {
+        validator: init.validator,
+        body: { object, profile: init.profile.name, maskRoot: maskRootOf(init.objectKey) },
+        parts: { nodes: [built.root, ...this.#nodes], leases },
+      },
+      this.#components,
       this.#options,
     )
     return { ...report, weakestReceipts, fullReceipts }
@@ -336,19 +379,6 @@ class Upload {
       ...(placed.warning === undefined ? {} : { warning: placed.warning }),
     }
   }
-}
-
-function holderReports(leases: readonly SignedLease[], placed: Placed): HolderReport[] {
-  return leases.map(({ lease }) => {
-    const candidate = placed.candidates.find(({ hotkey }) => sameKey(hotkey, lease.miner))
-    return {
-      hotkey: toSs58(lease.miner),
-      peerId: candidate?.peerId ?? '',
-      chunks: lease.entries.length,
-      bytes: lease.entries.reduce((sum, [, , sizeBytes]) => sum + sizeBytes, 0),
-      holdsManifest: lease.entries.some(([, , , segment]) => segment === MANIFEST_SEGMENT),
-    }
-  })
 }
 
 function notDurable(what: string, kept: number, quorum: number, cause: unknown): SubnetError {

@@ -410,6 +410,20 @@ function keepsLeases({ make }: ShardSuite): void {
     assert.equal(await test.shard.expire(600, 10), 2)
   })
 
+  it('keeps held chunks for longer, never shorter, and says which they are', async () => {
+    await using test = await make()
+    const [first, second] = [testChunk(1, 5_000), testChunk(2, 300)]
+    await test.shard.put({ ...first, expiresBlock: 100 })
+    await test.shard.put({ ...second, expiresBlock: 300 })
+    const digests = [first.digest, testId(32, 9), second.digest]
+    assert.deepEqual(await test.shard.extend(digests, 200), [true, false, true])
+    assert.deepEqual(await test.shard.extend(digests, 150), [true, false, true])
+    assert.equal((await test.shard.describe(second.digest))?.expiresBlock, 300)
+    assert.equal(await test.shard.expire(199, 10), 0)
+    assert.equal(await test.shard.expire(200, 10), 1)
+    assert.deepEqual(await heldOf(test.shard, [first, second]), [false, true])
+  })
+
   it('refuses a lease over a chunk it does not hold, and changes nothing', async () => {
     await using test = await make()
     const [held, missing] = [testChunk(1, 100), testChunk(2, 100)]

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, openSync } from 'node:fs'
-import { readdir, readFile, writeFile } from 'node:fs/promises'
+import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { systemClock } from '../../src/base/clock.js'
 import { silentLogger } from '../../src/base/log.js'
@@ -21,6 +21,12 @@ import { type TempDir, tempDir } from '../kit/temp-dir.js'
 import { until } from '../kit/until.js'
 
 const components = { clock: systemClock, logger: silentLogger, random: systemRandom }
+
+/** What a command printed with `--json`, document by document. */
+function ndjson(stdout: Buffer): Record<string, unknown>[] {
+  const lines = stdout.toString().split('\n')
+  return lines.filter((line) => line !== '').map((line) => JSON.parse(line))
+}
 
 describe('subnet-node: commands of a client', function () {
   this.timeout(60_000)
@@ -76,6 +82,47 @@ describe('subnet-node: commands of a client', function () {
     assert.equal(JSON.parse(stdout.toString()).output, output)
     assert.ok(sameBytes(await readFile(output), bytes))
     assert.equal(existsSync(`${output}.part`), false)
+  })
+
+  it('lists what was put, and takes a name or an id from the list for a capability', async () => {
+    const own = { home: join(home, 'lists') }
+    await mkdir(own.home)
+    const source = join(own.home, 'notes.txt')
+    const bytes = testBytes('listed', 70_000)
+    await writeFile(source, bytes)
+    const stored = await cli(['put', source, '--profile', 'copies', ...chain], own)
+    assert.equal(stored.code, 0, stored.stderr)
+    const capability = stored.stdout.toString().trim()
+
+    const list = await cli(['ls'], own)
+    assert.match(list.stdout.toString(), /^[0-9a-f]{12} .* block \d+ .*copies +notes\.txt *\n$/)
+    assert.ok(!`${list.stdout}${list.stderr}`.includes('subnet:'), 'no secret')
+    const [record] = ndjson((await cli(['ls', '--json'], own)).stdout)
+    assert.deepEqual([record?.name, record?.sizeBytes, record?.profile], ['notes.txt', 70_000, 'copies'])
+    assert.equal(record?.capability, undefined)
+    const [shown] = ndjson((await cli(['ls', '--json', '--capabilities'], own)).stdout)
+    assert.equal(shown?.capability, capability)
+
+    const id = String(record?.id).slice(0, 8)
+    const read = await cli(['get', 'notes.txt', ...chain], own)
+    assert.ok(sameBytes(read.stdout, bytes), read.stderr)
+    const renewed = await cli(['renew', id, '--lease-blocks', '1000000', '--json', ...chain], own)
+    const { endBlock } = JSON.parse(renewed.stdout.toString())
+    assert.equal(ndjson((await cli(['ls', '--json'], own)).stdout)[0]?.endBlock, endBlock)
+    assert.equal((await cli(['rm', 'notes.txt', ...chain], own)).code, 0)
+    assert.equal((await cli(['ls'], own)).stdout.length, 0)
+    assert.equal((await cli(['stat', 'notes.txt', ...chain], own)).code, 65)
+  })
+
+  it('says what it waits for when there is no chain, and what to do when it has waited long enough', async () => {
+    const args = ['status', '--subtensor.chain_endpoint', 'dev://127.0.0.1:1', '--timeout', '3']
+    const { code, stderr } = await cli(args, { home })
+    assert.equal(code, 69)
+    assert.match(stderr, /^waiting for the chain at dev:\/\/127\.0\.0\.1:1, for at most 3 s \(--timeout\)\n/)
+    assert.match(
+      stderr,
+      /error CHAIN_UNAVAILABLE: .* has not answered in 3 s\. Start it \(`subnet-node devchain`/,
+    )
   })
 
   describe('exit codes', () => {

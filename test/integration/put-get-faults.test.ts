@@ -1,10 +1,13 @@
 /** Objects through a subnet whose nodes die, lie, stall or are full: what the network promises holds all the same. */
 import assert from 'node:assert/strict'
 import { type Clock, systemClock } from '../../src/base/clock.js'
+import { isSubnetError } from '../../src/base/errors.js'
 import { seededRandom } from '../../src/base/random.js'
 import { KIB, MIB } from '../../src/base/units.js'
+import { toSs58 } from '../../src/crypto/keys.js'
 import type { SubnetClient } from '../../src/node/client.js'
-import type { PutResult } from '../../src/roles/client/client.js'
+import type { PutResult } from '../../src/roles/client/put.js'
+import type { PutRecord } from '../../src/transfer/put-journal.js'
 import { LocalNetwork } from '../kit/local-network.js'
 import { readBack, sameBytes, testBytes } from '../kit/objects.js'
 import { boaster, liar, mute, staller } from '../kit/tamper.js'
@@ -182,6 +185,69 @@ describe('a subnet with one validator and five miners', function () {
 
   function openSockets(): number {
     return process.getActiveResourcesInfo().filter((name) => name === 'TCPSocketWrap').length
+  }
+})
+
+describe('a subnet that loses the validator of an object on its way', function () {
+  this.timeout(60_000)
+  let network: LocalNetwork
+  const bytes = testBytes('lost', 3 * MIB)
+
+  before(async () => {
+    network = await LocalNetwork.start({ miners: 5, validators: 2 })
+  })
+
+  after(() => network?.[Symbol.asyncDispose]())
+
+  /** Puts, and stops the validator that has placed the object when half of it is read. */
+  async function put(repeatable: boolean, client: SubnetClient): Promise<PutResult> {
+    let validator = ''
+    const journal = {
+      load: async () => undefined,
+      save: async (record: PutRecord) => {
+        validator ||= network.nameOf(toSs58(record.validator))
+      },
+      remove: async () => undefined,
+    }
+    async function* pieces() {
+      yield bytes.subarray(0, 2 * MIB)
+      if (network.validators.length === 2) await network.stopNode(validator)
+      yield bytes.subarray(2 * MIB)
+    }
+    try {
+      const source = repeatable ? pieces : pieces()
+      return await client.storage.put(source, { profile: 'copies', journal })
+    } finally {
+      await network.startNode(validator)
+      await network.ready()
+    }
+  }
+
+  it('has another one take over, if the bytes can be read again', async () => {
+    const client = await network.client({ clock: impatient(30) })
+    const stored = await put(true, client)
+    assert.equal(stored.validatorsTried, 1)
+    assert.equal(stored.weakestReceipts, 4)
+    assert.ok(sameBytes(await readBack(client, stored.capability), bytes))
+  })
+
+  it('says which one is lost and what to do, if they cannot', async () => {
+    const client = await network.client({ clock: impatient(30) })
+    await assert.rejects(put(false, client), (error) => {
+      assert.ok(isSubnetError(error, 'DISCONNECTED') && error.retryable)
+      assert.match(network.nameOf(String(error.data.lostValidator)), /validator/)
+      assert.match(error.message, /which placed the object, does not count it: .*put it again/)
+      return true
+    })
+  })
+
+  /** A clock on which pauses are so many times shorter: how long a lost validator is asked again. */
+  function impatient(times: number): Clock {
+    return {
+      ...systemClock,
+      monotonicMs: () => systemClock.monotonicMs() * times,
+      sleep: (delayMs, options) => systemClock.sleep(delayMs / times, options),
+    }
   }
 })
 

@@ -67,6 +67,15 @@ describe('put and get', function () {
     )
   })
 
+  it('tells as many bytes at the holders as the put stored there', async () => {
+    for (const sizeBytes of [1_000, 100_000]) {
+      const stored = await writer.storage.put([testBytes('size', sizeBytes)], { profile: 'small' })
+      const { storedBytes } = await reader.storage.stat(stored.capability)
+      assert.equal(storedBytes, stored.storedBytes)
+      assert.ok(storedBytes > sizeBytes)
+    }
+  })
+
   it('refuses a capability with the key of another object, before it fetches a byte for it', async () => {
     for (const sizeBytes of [1, 100_000]) {
       const { capability } = await writer.storage.put([testBytes('own', sizeBytes)], { profile: 'copies' })

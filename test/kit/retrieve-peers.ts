@@ -42,6 +42,11 @@ export class ScriptedHolder implements RetrieveHandler, HaveHandler {
     for (const body of bodies) this.#chunks.set(hex(sha256(body)), body)
   }
 
+  /** Loses every chunk. */
+  forget(): void {
+    this.#chunks.clear()
+  }
+
   /** Answers nothing until `release`. */
   hold(): void {
     this.#hold = deferred<void>()

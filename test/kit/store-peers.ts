@@ -30,6 +30,8 @@ export class ScriptedMiner implements StoreHandler {
   readonly kept: Body[] = []
   /** How often room was asked for. */
   asked = 0
+  /** How often it was asked what it has. */
+  extended = 0
   /** What the next bodies are refused with, in turn; the last of them for good when `forever`. */
   refusals: Error[] = []
   forever = false
@@ -51,6 +53,7 @@ export class ScriptedMiner implements StoreHandler {
   }
 
   async have(_order: Order, digests: readonly Uint8Array[]): Promise<boolean[]> {
+    this.extended += 1
     return digests.map((digest) => this.kept.some((chunk) => equals(chunk.digest, digest)))
   }
 
@@ -84,6 +87,8 @@ export class ScriptedMiner implements StoreHandler {
 export class StorePeers {
   readonly clock = new FakeClock()
   readonly mesh = new PeerMesh()
+  /** Of every miner, and of the client. */
+  readonly authority = { block: 1, isRegistered: () => true, isValidator: () => true }
   readonly miners: readonly ScriptedMiner[]
   readonly candidates: readonly Candidate[]
   /** The client's. */
@@ -94,8 +99,7 @@ export class StorePeers {
   }
 
   constructor(miners: number) {
-    const { clock, mesh } = this
-    const authority = { block: 1, isRegistered: () => true, isValidator: () => true }
+    const { clock, mesh, authority } = this
     this.miners = Array.from({ length: miners }, (_, number) => {
       const handler = new ScriptedMiner(number)
       const key = testHotkey(number).signer.publicKey
@@ -103,7 +107,7 @@ export class StorePeers {
       serveStore({ sessions, clock, authority, handler }, { domain: TEST_DOMAIN, miner: key })
       return handler
     })
-    this.candidates = this.miners.map((_, number) => this.#candidate(number))
+    this.candidates = this.offer(1_000)
     const sessions = mesh.join({ peerId: 'client', role: 'client', key: CLIENT_KEY })
     this.components = { sessions, clock, random: seededRandom('client') }
   }
@@ -112,7 +116,12 @@ export class StorePeers {
     return `peer ${number}`
   }
 
-  #candidate(number: number): Candidate {
+  /** All miners, with orders that end at this block. */
+  offer(expiresBlock: number): Candidate[] {
+    return this.miners.map((_, number) => this.#candidate(number, expiresBlock))
+  }
+
+  #candidate(number: number, expiresBlock: number): Candidate {
     const hotkey = testHotkey(number).signer.publicKey
     const order = signOrder(testHotkey(STORE_VALIDATOR).signer, TEST_DOMAIN, {
       verb: 'put',
@@ -120,8 +129,8 @@ export class StorePeers {
       miner: hotkey,
       maxBytes: 2 ** 40,
       serial: testId(16, number),
-      expiresBlock: 1_000,
-      leaseEndBlock: 1_000,
+      expiresBlock,
+      leaseEndBlock: 2_000,
     })
     return {
       hotkey,

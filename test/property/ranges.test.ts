@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict'
 import fc from 'fast-check'
 import type { KnownPeer } from '../../protocols/hello/sessions.js'
-import type { OrderClient } from '../../protocols/order/client.js'
 import type { LocateBody, Located } from '../../protocols/order/messages.js'
 import { seededRandom } from '../../src/base/random.js'
 import { inlineCoding } from '../../src/coding/inline-coding.js'
@@ -58,13 +57,14 @@ function network({ root, address, segments }: Stored) {
     nodes: [peers.miners.map((_, number) => number)],
     segments: segments.map((chunks) => chunks.map((_, number) => [number])),
   }
-  const orders = { locate: async (_: KnownPeer, _body: LocateBody) => located } as unknown as OrderClient
+  const orders = { locate: async (_: KnownPeer, _body: LocateBody) => located }
   const validators = [{ peerId: 'validator', addresses: [], hotkey: testId(32, 6) }]
   const read = async (range: ByteRange): Promise<Uint8Array> => {
     const download = new Download(
       {
         ...peers.components,
         orders,
+        authority: { block: 1 },
         coding: inlineCoding,
         miners: () => [],
         findProviders: async function* () {},

@@ -3,14 +3,14 @@ import type { Command } from 'commander'
 import { systemClock } from '../../base/clock.js'
 import { SubnetError } from '../../base/errors.js'
 import { formatBytes, formatDuration } from '../../base/units.js'
-import type { ByteRange } from '../../transfer/download.js'
-import { addClientOptions, withClient } from '../client-session.js'
-import { addProgressOption, type OutputOptions } from '../options.js'
+import type { ByteRange, DownloadProgress } from '../../transfer/download.js'
+import { addClientOptions, type ClientCommandOptions, capabilityOf, withClient } from '../client-session.js'
+import { addProgressOption } from '../options.js'
 import { Output } from '../output.js'
 import { PartFile } from '../part-file.js'
 import { ProgressLine, type ProgressMode } from '../progress.js'
 
-interface GetOptions extends OutputOptions {
+interface GetOptions extends ClientCommandOptions {
   readonly output: string
   readonly progress: ProgressMode
   readonly range?: ByteRange
@@ -21,7 +21,7 @@ export function addGet(program: Command): void {
   const command = program
     .command('get')
     .description('read an object back; every byte is verified')
-    .argument('<capability>', 'what `put` printed: subnet:…#…')
+    .argument('<object>', 'what `put` printed (subnet:…#…), or a name or id that `ls` shows')
     .option('-o, --output <file>', 'file to write, or - for standard output', '-')
     .option(
       '--range <start-end>',
@@ -34,7 +34,7 @@ export function addGet(program: Command): void {
   addClientOptions(command)
 }
 
-async function get(capability: string, options: GetOptions): Promise<void> {
+async function get(wanted: string, options: GetOptions): Promise<void> {
   const output = new Output(options)
   const toStdout = options.output === '-'
   if (toStdout && process.stdout.isTTY) {
@@ -43,9 +43,11 @@ async function get(capability: string, options: GetOptions): Promise<void> {
       'not writing an object to a terminal: give -o FILE, or redirect the output',
     )
   }
-  await withClient(options, async (client, signal) => {
+  await withClient(options, async (client, signal, config) => {
+    const capability = await capabilityOf(wanted, client, config)
     const line = new ProgressLine(systemClock, 'reading', options.progress)
     const startedMs = systemClock.monotonicMs()
+    let last: DownloadProgress | undefined
     const { start = 0, end } = options.range ?? {}
     const what = `${capability} ${start}-${end ?? ''}`
     const part = toStdout ? undefined : await PartFile.open(options.output, what, !options.resume)
@@ -57,7 +59,10 @@ async function get(capability: string, options: GetOptions): Promise<void> {
         .get(capability, {
           signal,
           range: { start: start + resumedBytes, ...(end === undefined ? {} : { end }) },
-          onProgress: (progress) => line.update(progress),
+          onProgress: (progress) => {
+            last = progress
+            line.update(progress)
+          },
         })
         .catch(async (error: unknown) => {
           await part?.abandon()
@@ -70,7 +75,11 @@ async function get(capability: string, options: GetOptions): Promise<void> {
       const { sizeBytes, profile, range } = object
       const readBytes = range.end - range.start
       output.note(`${formatBytes(readBytes)} read and verified in ${formatDuration(elapsedMs)}`)
-      const facts = { sizeBytes, readBytes, resumedBytes, profile, output: options.output, elapsedMs }
+      const { fetchedBytes = 0, retries = 0 } = last ?? {}
+      const facts = {
+        ...{ sizeBytes, readBytes, resumedBytes, fetchedBytes, retries },
+        ...{ profile, output: options.output, elapsedMs },
+      }
       if (options.json && !toStdout) output.result(facts, '')
     } finally {
       line.end()

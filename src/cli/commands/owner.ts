@@ -1,18 +1,27 @@
 /** `subnet-node renew CAP` and `rm CAP`: what the owner of an object may do with it, with its capability and nothing else. */
 import type { Command } from 'commander'
-import { addClientOptions, withClient } from '../client-session.js'
-import { type OutputOptions, wholeNumber } from '../options.js'
+import {
+  addClientOptions,
+  type ClientCommandOptions,
+  capabilityOf,
+  openCatalogue,
+  timeOfBlock,
+  withClient,
+} from '../client-session.js'
+import { wholeNumber } from '../options.js'
 import { Output } from '../output.js'
 
-interface RenewOptions extends OutputOptions {
+interface RenewOptions extends ClientCommandOptions {
   readonly leaseBlocks?: number
 }
+
+const OBJECT_HELP = 'what `put` printed, or a name or id that `ls` shows'
 
 export function addRenew(program: Command): void {
   const command = program
     .command('renew')
     .description('have an object kept for longer')
-    .argument('<capability>', 'what `put` printed')
+    .argument('<object>', OBJECT_HELP)
     .option(
       '--lease-blocks <n>',
       'blocks from now on; never shortens (default 30 days of 12 s)',
@@ -26,14 +35,15 @@ export function addRelease(program: Command): void {
   const command = program
     .command('rm')
     .description('let an object go: nobody finds it any more, and miners drop it 7 days later')
-    .argument('<capability>', 'what `put` printed')
+    .argument('<object>', OBJECT_HELP)
     .action(release)
   addClientOptions(command)
 }
 
-async function renew(capability: string, options: RenewOptions): Promise<void> {
+async function renew(object: string, options: RenewOptions): Promise<void> {
   const output = new Output(options)
-  await withClient(options, async (client, signal) => {
+  await withClient(options, async (client, signal, config) => {
+    const capability = await capabilityOf(object, client, config)
     const { leaseBlocks } = options
     const terms = leaseBlocks === undefined ? { signal } : { signal, leaseBlocks }
     const { endBlock, miners } = await client.storage.renew(capability, terms)
@@ -41,13 +51,16 @@ async function renew(capability: string, options: RenewOptions): Promise<void> {
     const days = ((endBlock - block) * client.subnet.chain.constants.blockMs) / 86_400_000
     const text = `kept until block ${endBlock}, about ${days.toFixed(1)} days from now, by ${miners} miners`
     output.result({ endBlock, miners, block }, text)
+    await openCatalogue(config).renew(capability, { endBlock, endsAtMs: timeOfBlock(endBlock, client) })
   })
 }
 
-async function release(capability: string, options: OutputOptions): Promise<void> {
+async function release(object: string, options: ClientCommandOptions): Promise<void> {
   const output = new Output(options)
-  await withClient(options, async (client, signal) => {
+  await withClient(options, async (client, signal, config) => {
+    const capability = await capabilityOf(object, client, config)
     const { miners } = await client.storage.release(capability, { signal })
     output.result({ released: true, miners }, `released; ${miners} miners are told to drop it`)
+    await openCatalogue(config).remove(capability)
   })
 }

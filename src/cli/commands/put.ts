@@ -4,26 +4,41 @@
  * Next hop on the store path: roles/client/client.ts.
  */
 import { open } from 'node:fs/promises'
-import { join, resolve } from 'node:path'
+import { basename, join, resolve } from 'node:path'
 import type { Readable } from 'node:stream'
 import type { Command } from 'commander'
 import { systemClock } from '../../base/clock.js'
-import { SubnetError, toSubnetError } from '../../base/errors.js'
+import { isSubnetError, SubnetError, toSubnetError } from '../../base/errors.js'
 import { formatBytes, MIB } from '../../base/units.js'
 import type { Config } from '../../config/resolve.js'
 import type { SubnetClient } from '../../node/client.js'
+import { idOf } from '../../node/object-catalogue.js'
 import { PutJournalFile, pruneJournals } from '../../node/put-journal-file.js'
-import type { PutResult } from '../../roles/client/client.js'
+import type { PutResult, PutSource } from '../../roles/client/put.js'
 import type { PutJournal } from '../../transfer/put-journal.js'
-import { addClientOptions, withClient } from '../client-session.js'
-import { addProgressOption, type OutputOptions, wholeNumber } from '../options.js'
+import {
+  addClientOptions,
+  type ClientCommandOptions,
+  openCatalogue,
+  subnetOf,
+  timeOfBlock,
+  withClient,
+} from '../client-session.js'
+import { addProgressOption, wholeNumber } from '../options.js'
 import { Output } from '../output.js'
 import { ProgressLine, type ProgressMode } from '../progress.js'
 
-interface PutOptions extends OutputOptions {
+interface PutContext {
+  readonly client: SubnetClient
+  readonly config: Config
+  readonly output: Output
+}
+
+interface PutOptions extends ClientCommandOptions {
   readonly progress: ProgressMode
   readonly leaseBlocks?: number
   readonly resume: boolean
+  readonly name?: string
 }
 
 const READ_BYTES = MIB
@@ -38,10 +53,11 @@ export function addPut(program: Command): void {
       'blocks the miners are to keep it (default 30 days of 12 s)',
       wholeNumber(1, 2 ** 31),
     )
+    .option('--name <text>', "what `ls` is to call it (default: the file's name)")
     .option('--no-resume', 'start anew, whatever an interrupted run has left')
     .action(put)
   addProgressOption(command)
-  addClientOptions(command, ['profile', 'db_root_path'])
+  addClientOptions(command, ['profile'])
 }
 
 async function put(file: string, options: PutOptions): Promise<void> {
@@ -54,7 +70,7 @@ async function put(file: string, options: PutOptions): Promise<void> {
       const journal = await openJournal(file, source, options, { client, config, output })
       const total = sizeBytes === undefined ? {} : { totalBytes: sizeBytes }
       try {
-        const result = await client.storage.put(read(source.stream, file), {
+        const result = await client.storage.put(bytesOf(file, source), {
           signal,
           ...(sizeBytes === undefined ? {} : { sizeBytes }),
           ...(journal === undefined ? {} : { journal }),
@@ -63,6 +79,7 @@ async function put(file: string, options: PutOptions): Promise<void> {
         })
         line.end()
         show(output, result)
+        await list(result, options.name ?? nameOf(file), { client, config, output })
       } finally {
         line.end()
       }
@@ -91,22 +108,17 @@ async function openJournal(
   file: string,
   { sizeBytes, modifiedMs }: Source,
   options: PutOptions,
-  {
-    client,
-    config,
-    output,
-  }: { readonly client: SubnetClient; readonly config: Config; readonly output: Output },
+  { client, config, output }: PutContext,
 ): Promise<PutJournal | undefined> {
   if (sizeBytes === undefined || modifiedMs === undefined) return undefined
   const directory = join(config.get('db_root_path'), 'client', 'puts')
   await pruneJournals(directory, systemClock.nowMs())
-  const { genesisHash, netuid } = client.subnet.chain.constants
   const journal = new PutJournalFile(directory, {
     path: resolve(file),
     sizeBytes,
     modifiedMs,
     profile: config.get('profile'),
-    subnet: `${genesisHash}/${netuid}`,
+    subnet: subnetOf(client),
   })
   const pid = await journal.usedBy()
   if (pid !== undefined) {
@@ -142,10 +154,54 @@ async function openSource(file: string): Promise<Source> {
   throw new SubnetError('INVALID', `${file} is not a file; pipe it in and give - to store a stream`)
 }
 
+/** A file is read from its beginning as often as it takes; standard input comes once. */
+function bytesOf(file: string, source: Source): PutSource {
+  if (source.sizeBytes === undefined) return read(source.stream, file)
+  let opened: Readable | undefined = source.stream
+  return async function* () {
+    const stream = opened ?? (await openSource(file)).stream
+    opened = undefined
+    try {
+      yield* read(stream, file)
+    } finally {
+      stream.destroy()
+    }
+  }
+}
+
 async function* read(stream: Readable, file: string): AsyncGenerator<Uint8Array> {
   try {
     yield* stream
   } catch (error) {
     throw toSubnetError(error, 'DISK', `reading ${file}`)
+  }
+}
+
+function nameOf(file: string): string {
+  return file === '-' ? '(standard input)' : basename(file)
+}
+
+/** The object is safe by now, and its capability is printed: that it could not be listed is no failure of the put. */
+async function list(
+  { capability, sizeBytes, profile, endBlock }: PutResult,
+  name: string,
+  { client, config, output }: PutContext,
+): Promise<void> {
+  try {
+    await openCatalogue(config).add({
+      id: idOf(capability),
+      name,
+      sizeBytes,
+      profile,
+      class: 'private',
+      capability,
+      putAtMs: systemClock.nowMs(),
+      endBlock,
+      endsAtMs: timeOfBlock(endBlock, client),
+      subnet: subnetOf(client),
+    })
+  } catch (error) {
+    if (!isSubnetError(error, 'DISK')) throw error
+    output.note(`warning: \`ls\` will not show it: ${error.message}`)
   }
 }

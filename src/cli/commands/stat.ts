@@ -1,22 +1,25 @@
 /** `subnet-node stat CAP`: what is known of an object without reading it. */
 import type { Command } from 'commander'
 import { formatBytes } from '../../base/units.js'
-import { addClientOptions, withClient } from '../client-session.js'
-import type { OutputOptions } from '../options.js'
+import { addClientOptions, type ClientCommandOptions, capabilityOf, withClient } from '../client-session.js'
 import { Output } from '../output.js'
 
 export function addStat(program: Command): void {
   const command = program
     .command('stat')
     .description('show size, profile and health of an object without reading it')
-    .argument('<capability>', 'what `put` printed; the part before # is enough')
+    .argument(
+      '<object>',
+      'what `put` printed, of which the part before # is enough, or a name or id that `ls` shows',
+    )
     .action(stat)
   addClientOptions(command)
 }
 
-async function stat(capability: string, options: OutputOptions): Promise<void> {
+async function stat(object: string, options: ClientCommandOptions): Promise<void> {
   const output = new Output(options)
-  await withClient(options, async (client, signal) => {
+  await withClient(options, async (client, signal, config) => {
+    const capability = await capabilityOf(object, client, config)
     const status = await client.storage.stat(capability, { signal })
     const { weakest } = status
     const rows: readonly (readonly [string, string])[] = [

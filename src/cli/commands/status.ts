@@ -7,8 +7,7 @@ import { isSubnetError } from '../../base/errors.js'
 import { formatBytes, formatDuration } from '../../base/units.js'
 import type { Member } from '../../chain/subnet-view.js'
 import type { SubnetClient } from '../../node/client.js'
-import { addClientOptions, withClient } from '../client-session.js'
-import type { OutputOptions } from '../options.js'
+import { addClientOptions, type ClientCommandOptions, withClient } from '../client-session.js'
 import { Output } from '../output.js'
 
 /** Time for a node to answer. */
@@ -33,7 +32,7 @@ export function addStatus(program: Command): void {
   addClientOptions(command)
 }
 
-async function status(options: OutputOptions): Promise<void> {
+async function status(options: ClientCommandOptions): Promise<void> {
   const output = new Output(options)
   await withClient(options, async (client, signal) => {
     const { chain, view } = client.subnet

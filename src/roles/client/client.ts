@@ -2,7 +2,7 @@
  * The client role: puts and gets objects through whatever validators and miners the chain names. It knows no server
  * address; a capability and a chain endpoint are all a reader needs.
  *
- * Next hop on the store path: transfer/upload.ts.
+ * Next hop on the store path: roles/client/put.ts.
  */
 import { equals } from 'uint8arrays'
 import type { WireDomain } from '../../../protocols/common/signed.js'
@@ -15,22 +15,23 @@ import type { Random } from '../../base/random.js'
 import type { SubnetView } from '../../chain/subnet-view.js'
 import type { SegmentCoder } from '../../coding/coding-pool.js'
 import type { Signer } from '../../crypto/keys.js'
-import { type Capability, formatCapability, parseCapability } from '../../redundancy/capability.js'
+import { type Capability, parseCapability } from '../../redundancy/capability.js'
 import type { Manifest } from '../../redundancy/manifest.js'
 import { objectSigner } from '../../redundancy/manifest-builder.js'
 import { maskCommitment, maskRootOf } from '../../redundancy/mask.js'
-import { PROFILES, type ProfileName } from '../../redundancy/profiles.js'
-import { OBJECT_KEY_BYTES } from '../../redundancy/seal.js'
+import type { ProfileName } from '../../redundancy/profiles.js'
 import { type ByteRange, Download, type DownloadOptions, rangeIn } from '../../transfer/download.js'
 import type { SegmentPlace } from '../../transfer/fetch.js'
-import type { PutJournal, PutRecord } from '../../transfer/put-journal.js'
 import type { FindProviders } from '../../transfer/search.js'
-import { type UploadOptions, type UploadReport, upload } from '../../transfer/upload.js'
 import { type ObjectStatus, objectStatus } from './object-status.js'
 import { ClientPeers, type Epochs } from './peers.js'
+import { type PutOptions, type PutResult, type PutSource, putObject } from './put.js'
 
 /** Time for a validator to renew or release an object. */
 const ASK_TIMEOUT_MS = 15_000
+/** Validators that a reader asks first because a writer did: the second one in case the first was away then. */
+const PLACING_FIRST = 2
+
 export interface StorageClientComponents extends PeerComponents {
   readonly view: SubnetView
   readonly random: Random
@@ -39,23 +40,6 @@ export interface StorageClientComponents extends PeerComponents {
   readonly coding: SegmentCoder
   /** The DHT: who announced a digest. */
   readonly findProviders: FindProviders
-}
-
-export interface PutOptions extends UploadOptions {
-  readonly profile?: ProfileName
-  /** Plaintext bytes, if known: lets the network refuse at once what it has no room for. */
-  readonly sizeBytes?: number
-  readonly leaseBlocks?: number
-  /** Lets a second put of the same bytes go on where this one is interrupted. */
-  readonly journal?: PutJournal
-}
-
-export interface PutResult extends UploadReport {
-  /** It went on from an earlier run. */
-  readonly resumed: boolean
-  /** Whoever has it can read the object. */
-  readonly capability: string
-  readonly profile: ProfileName
 }
 
 /** An object ready to be read. */
@@ -67,11 +51,6 @@ export interface GetResult {
   readonly profile: ProfileName
   /** The verified plaintext in order; ending it early ends the transfer. */
   readonly data: AsyncIterable<Uint8Array>
-}
-
-interface Put {
-  readonly record: PutRecord
-  readonly validator: KnownPeer
 }
 
 /** What the validators that know an object promised its owner. */
@@ -94,6 +73,7 @@ export class StorageClient {
   readonly #components: StorageClientComponents
   readonly #init: StorageClientInit
   readonly #orders: OrderClient
+  readonly #authority: { readonly block: number }
   readonly #peers: ClientPeers
 
   constructor(components: StorageClientComponents, init: StorageClientInit) {
@@ -101,90 +81,29 @@ export class StorageClient {
     this.#init = init
     this.#peers = new ClientPeers(components, init.epochs)
     const { view } = components
-    const authority = {
+    this.#authority = {
       get block() {
         return view.block
       },
     }
-    this.#orders = new OrderClient({ ...components, authority }, init.domain)
+    this.#orders = new OrderClient({ ...components, authority: this.#authority }, init.domain)
   }
 
   /**
    * Stores a byte stream: sealed, coded, spread, leased, counted. Resolves when it is durable by its profile's rule.
-   * With a journal, a put that was interrupted goes on: the same bytes again, and only what is missing is sent. Rejects
-   * with `TOO_FEW_PEERS` (also before the first epoch), `NO_SPACE`, `NOT_DURABLE`, or the reason of the abort.
+   * With a journal, a put that was interrupted goes on: the same bytes again, and only what is missing is sent. A
+   * validator that does not place it is passed over for the next one; one that is lost on the way too, if the source is a
+   * function. Rejects with `TOO_FEW_PEERS` (also before the first epoch), `NO_SPACE`, `NOT_DURABLE`, `INVALID` for an
+   * object too large for this network, or the reason of the abort.
    */
-  async put(
-    source: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
-    options: PutOptions = {},
-  ): Promise<PutResult> {
-    const profile = PROFILES[options.profile ?? this.#init.defaultProfile]
-    const { journal } = options
-    const found = await journal?.load()
-    const earlier = found?.profile === profile.name ? found : undefined
-    const put = await this.#putRecord(profile.name, earlier, options)
-    const { objectKey } = put.record
-    const report =
-      (await this.#committed(put, options)) ?? (await this.#upload(iterate(source), put, earlier, options))
-    await journal?.remove()
-    const capability = formatCapability({ kind: 'read', address: report.address, objectKey })
-    return { ...report, capability, profile: profile.name, resumed: earlier !== undefined }
-  }
-
-  /** The earlier run's key and name, or new ones; its validator if that can be reached, for only there it is known. */
-  async #putRecord(profile: ProfileName, earlier: PutRecord | undefined, options: PutOptions): Promise<Put> {
-    const { random, clock } = this.#components
-    const objectKey = earlier?.objectKey ?? random.bytes(OBJECT_KEY_BYTES)
-    const validator = await this.#peers.reachableValidator(objectKey, options, earlier?.validator)
-    const fresh = {
-      objectKey,
-      put: random.bytes(16),
-      profile,
-      createdUnixSeconds: Math.floor(clock.nowMs() / 1000),
+  async put(source: PutSource, options: PutOptions = {}): Promise<PutResult> {
+    const components = {
+      ...this.#components,
+      orders: this.#orders,
+      authority: this.#authority,
+      peers: this.#peers,
     }
-    return { record: { ...(earlier ?? fresh), validator: validator.hotkey }, validator }
-  }
-
-  async #upload(
-    source: AsyncIterable<Uint8Array>,
-    { record, validator }: Put,
-    earlier: PutRecord | undefined,
-    options: PutOptions,
-  ): Promise<UploadReport> {
-    const { journal } = options
-    const { committing: _, ...unfinished } = record
-    await journal?.save(unfinished)
-    return await upload(
-      source,
-      {
-        domain: this.#init.domain,
-        validator,
-        profile: PROFILES[record.profile],
-        objectKey: record.objectKey,
-        leaseBlocks: options.leaseBlocks ?? this.#init.defaultLeaseBlocks,
-        createdUnixSeconds: record.createdUnixSeconds,
-        put: record.put,
-        resumes: earlier !== undefined,
-        beforeCommit: async (report) => await journal?.save({ ...unfinished, committing: report }),
-        ...(options.sizeBytes === undefined ? {} : { sizeBytes: options.sizeBytes }),
-      },
-      { ...this.#components, orders: this.#orders },
-      options,
-    )
-  }
-
-  /** The report of an earlier run that was interrupted after its validator had counted the object. */
-  async #committed({ record, validator }: Put, options: PutOptions): Promise<UploadReport | undefined> {
-    const { committing } = record
-    if (committing === undefined) return undefined
-    try {
-      const question = { object: committing.address, firstSegment: 0, segments: 0 }
-      await this.#orders.locate(validator, question, options)
-      return committing
-    } catch (error) {
-      if (isSubnetError(error, 'NOT_FOUND')) return undefined
-      throw error
-    }
+    return await putObject(source, components, this.#init, options)
   }
 
   /**
@@ -218,13 +137,14 @@ export class StorageClient {
       const manifest = await this.#manifest(download, options)
       const places: SegmentPlace[] = []
       for await (const place of download.segments(manifest, options)) places.push(place)
-      const copies = await download.manifestHolders(manifest, options)
+      const nodes = await download.manifestNodes(manifest, options)
+      const everybody = [nodes.map((node) => node.holders), ...places.map((place) => place.holders)]
       const peers = new Map<string, KnownPeer>()
-      for (const { hotkey, peerId, address } of [copies, ...places.map((place) => place.holders)].flat(2)) {
+      for (const { hotkey, peerId, address } of everybody.flat(2)) {
         peers.set(peerId, { hotkey, peerId, addresses: [address] })
       }
       const reachable = await this.#peers.probe([...peers.values()], options)
-      return objectStatus(manifest, places, copies, peers.size, reachable)
+      return objectStatus(manifest, places, nodes, peers.size, reachable)
     } finally {
       await download.close()
     }
@@ -291,14 +211,17 @@ export class StorageClient {
   }
 
   #download(capability: Capability): Download {
-    const validators = this.#peers.validators(capability.address)
+    const { address } = capability
+    const validators = this.#peers.validators(address)
+    const first = capability.kind === 'read' ? this.#peers.validators(capability.objectKey) : []
     const components = {
       ...this.#components,
       domain: this.#init.domain,
       orders: this.#orders,
+      authority: this.#authority,
       miners: () => this.#peers.miners(),
     }
-    return new Download(components, capability.address, validators)
+    return new Download(components, address, askingOrder(first, validators))
   }
 
   /** Checks the key, where one is given, before anything is fetched for it. */
@@ -312,6 +235,15 @@ export class StorageClient {
       throw error
     }
   }
+}
+
+/**
+ * The placing validator is ranked by the object's key, the committee by the address: who can read asks those that a
+ * writer would have asked first, then everybody in the committee's order.
+ */
+function askingOrder(byKey: readonly KnownPeer[], byAddress: readonly KnownPeer[]): KnownPeer[] {
+  const first = byKey.slice(0, PLACING_FIRST)
+  return [...first, ...byAddress.filter(({ peerId }) => !first.some((peer) => peer.peerId === peerId))]
 }
 
 function requireKeyOf({ maskCommitment: committed }: Manifest, objectKey: Uint8Array): void {
@@ -331,10 +263,4 @@ async function rangeOf(
     await download.close()
     throw error
   }
-}
-
-async function* iterate(
-  source: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
-): AsyncGenerator<Uint8Array> {
-  yield* source
 }

@@ -7,6 +7,7 @@ import type { Holder } from '../../transfer/holder.js'
 /** What is known of an object without reading it. */
 export interface ObjectStatus {
   readonly sizeBytes: number
+  /** Bytes at the holders, the copies of the manifest included. */
   readonly storedBytes: number
   readonly profile: ProfileName
   readonly segments: number
@@ -19,27 +20,35 @@ export interface ObjectStatus {
   readonly health: 'healthy' | 'degraded' | 'lost'
 }
 
-/** `copies`: holders of each manifest node, root first; `reachable`: peer ids that answered. */
+/** A manifest node and who holds it. */
+export interface NodePlace {
+  readonly sizeBytes: number
+  readonly holders: readonly Holder[]
+}
+
+/** `nodes` of the manifest, root first; `holders` in all; `reachable`: peer ids that answered. */
 export function objectStatus(
   manifest: Manifest,
   places: readonly SegmentPlace[],
-  copies: readonly (readonly Holder[])[],
+  nodes: readonly NodePlace[],
   holders: number,
   reachable: ReadonlySet<string>,
 ): ObjectStatus {
   const { code, content } = manifest
   let weakest = { live: code.n, n: code.n, k: code.k }
   if (content.kind === 'inline') {
-    const root = copies[0] ?? []
+    const root = nodes[0]?.holders ?? []
     const live = root.filter(({ peerId }) => reachable.has(peerId)).length
     weakest = { live, n: Math.max(root.length, manifestQuorum(code)), k: 1 }
   }
-  let storedBytes = 0
+  let storedBytes = nodes.reduce((sum, node) => sum + node.sizeBytes * node.holders.length, 0)
   for (const [place, { shape, entry, holders: chunkHolders }] of places.entries()) {
     const live = chunkHolders.filter((chunk) => chunk.some(({ peerId }) => reachable.has(peerId))).length
     // The first one always: a segment may have fewer chunks than the profile says, each with the same margin.
     if (place === 0 || live - shape.k < weakest.live - weakest.k) weakest = { live, n: shape.n, k: shape.k }
-    storedBytes += entry.chunks.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0)
+    for (const [chunk, { sizeBytes }] of entry.chunks.entries()) {
+      storedBytes += sizeBytes * (chunkHolders[chunk]?.length ?? 0)
+    }
   }
   const margin = weakest.live - weakest.k
   const health = margin < 0 ? 'lost' : weakest.live < weakest.n ? 'degraded' : 'healthy'

@@ -1,5 +1,4 @@
 /** Whom a client can talk to: the validators and miners that the chain names, and which of them answer. */
-import { equals } from 'uint8arrays'
 import type { PeerComponents } from '../../../protocols/hello/exchange.js'
 import type { KnownPeer } from '../../../protocols/hello/sessions.js'
 import { type AbortOptions, deadline } from '../../base/abort.js'
@@ -53,31 +52,6 @@ export class ClientPeers {
       .map(({ member, endpoint }) => ({ member, endpoint, rank: rendezvousRank(seed, member) }))
     ranked.sort((a, b) => (a.rank < b.rank ? -1 : 1))
     return ranked.map(({ member, endpoint }) => ({ ...endpoint, hotkey: member.publicKey }))
-  }
-
-  /** The first validator that answers a greeting. */
-  async reachableValidator(
-    seed: Uint8Array,
-    options: AbortOptions,
-    preferred?: Uint8Array,
-  ): Promise<KnownPeer> {
-    const validators = this.permittedValidators(seed)
-    const isPreferred = ({ hotkey }: KnownPeer) => preferred !== undefined && equals(hotkey, preferred)
-    validators.sort((a, b) => Number(isPreferred(b)) - Number(isPreferred(a)))
-    let failure: unknown
-    for (const validator of validators) {
-      try {
-        await this.#components.sessions.connect(validator, options)
-        return validator
-      } catch (error) {
-        options.signal?.throwIfAborted()
-        if (!isSubnetError(error)) throw error
-        failure = error
-      }
-    }
-    throw new SubnetError('TOO_FEW_PEERS', `none of ${validators.length} validators can be reached`, {
-      cause: failure,
-    })
   }
 
   /** Peer ids that answer a greeting. */

@@ -87,20 +87,29 @@ export class StoreService implements StoreHandler, LeaseHandler {
   }
 
   /**
-   * What is about to expire is not called held: a put that comes back to it may outlast it. Sent again, its expiry is
-   * the new order's. "About to" is half of what the new order has left.
+   * What is held is kept as long as the order: a put that comes back to it, or that outlasted its first order, will
+   * lease it only at its end. That costs the order as much as sending it again, so that nothing stays for ever without a
+   * lease; when the order has not so much left, only what lasts for half of its life is called held.
    */
   async have(order: Order, digests: readonly Uint8Array[]): Promise<boolean[]> {
-    this.#components.health.check()
+    const { keeper, head, health } = this.#components
+    health.check()
     const shard = this.#shard(order.validator)
-    const { block } = this.#components.head
-    const neededBlock = block + (order.expiresBlock - block) / 2
-    const held: boolean[] = []
-    for (const digest of digests) {
-      const chunk = await shard.describe(digest)
-      held.push(chunk !== undefined && chunk.expiresBlock >= neededBlock)
+    const { expiresBlock, serial } = order
+    const chunks = await Promise.all(digests.map((digest) => shard.describe(digest)))
+    const ending = chunks.filter((chunk) => chunk !== undefined && chunk.expiresBlock < expiresBlock)
+    const sizeBytes = ending.reduce((sum, chunk) => sum + (chunk?.sizeBytes ?? 0), 0)
+    if (sizeBytes > 0) {
+      try {
+        await keeper.ask('spend', { order: orderTerms(order), sizeBytes })
+      } catch (error) {
+        if (!isSubnetError(error, 'REFUSED')) throw error
+        const neededBlock = head.block + (expiresBlock - head.block) / 2
+        return chunks.map((chunk) => chunk !== undefined && chunk.expiresBlock >= neededBlock)
+      }
+      await shard.addOrderUse({ serial, expiresBlock }, sizeBytes)
     }
-    return held
+    return await shard.extend(digests, expiresBlock)
   }
 
   async lease(order: Order, request: LeaseRequest): Promise<SignedLease> {

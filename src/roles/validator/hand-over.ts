@@ -61,7 +61,7 @@ export class HandOver {
 
   async #releases(miner: KnownPeer, hotkey: string, options: AbortOptions): Promise<void> {
     const { ledger } = this.#components
-    for (const object of await ledger.releases(hotkey)) {
+    for await (const object of ledger.releases(hotkey)) {
       // A miner that has it no more has done what is asked.
       await unless(['NOT_FOUND'], releaseLease(this.#components, miner, object, options))
       await ledger.released(hotkey, object)
@@ -70,7 +70,7 @@ export class HandOver {
 
   async #confirmations(miner: KnownPeer, hotkey: string, options: AbortOptions): Promise<void> {
     const { ledger } = this.#components
-    for (const { lease, validatorSignature } of await ledger.unconfirmed(hotkey)) {
+    for await (const { lease, validatorSignature } of ledger.unconfirmed(hotkey)) {
       if (validatorSignature === undefined) continue
       const { object } = lease
       const confirming = confirmLease(this.#components, miner, { object, validatorSignature }, options)
@@ -82,7 +82,7 @@ export class HandOver {
 
   async #renewals(miner: KnownPeer, hotkey: string, options: AbortOptions): Promise<void> {
     const { ledger, signer } = this.#components
-    for (const { kept, endBlock } of await ledger.renewals(hotkey)) {
+    for await (const { kept, endBlock } of ledger.renewals(hotkey)) {
       const lease = { ...kept.lease, endBlock }
       const { object } = lease
       const validatorSignature = countersignLease(signer, this.#domain, lease)

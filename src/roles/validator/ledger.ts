@@ -201,17 +201,15 @@ export class Ledger implements Startable {
     return new Set(keys.map((key) => Buffer.from(key.subarray(LOST.length)).toString('hex')))
   }
 
-  /** Leases whose countersignature the miner has not acknowledged. */
-  async unconfirmed(miner: string): Promise<KeptLease[]> {
+  /** Leases whose countersignature the miner has not acknowledged, read one by one: each may have 8,192 entries. */
+  async *unconfirmed(miner: string): AsyncGenerator<KeptLease> {
     const database = await this.#miner(miner)
-    const leases: KeptLease[] = []
     for await (const key of database.keys({ gte: UNCONFIRMED, lt: after(UNCONFIRMED) })) {
       const bytes = await database.get(leaseKey(key.subarray(UNCONFIRMED.length)))
       if (bytes === undefined) continue
       const kept = decodeMessage(keptLeaseSchema, bytes, 'ledger lease')
-      if (await this.#counts(kept)) leases.push(kept)
+      if (await this.#counts(kept)) yield kept
     }
-    return leases
   }
 
   async confirmed(miner: string, object: Uint8Array): Promise<void> {
@@ -234,17 +232,15 @@ export class Ledger implements Startable {
   }
 
   /** Leases that the miner has not signed with their later end, and that end. */
-  async renewals(miner: string): Promise<{ readonly kept: KeptLease; readonly endBlock: number }[]> {
+  async *renewals(miner: string): AsyncGenerator<{ readonly kept: KeptLease; readonly endBlock: number }> {
     const database = await this.#miner(miner)
-    const renewals: { readonly kept: KeptLease; readonly endBlock: number }[] = []
     for await (const [key, value] of database.iterator({ gte: RENEWAL, lt: after(RENEWAL) })) {
       const bytes = await database.get(leaseKey(key.subarray(RENEWAL.length)))
       if (bytes === undefined) continue
       const kept = decodeMessage(keptLeaseSchema, bytes, 'ledger lease')
       const endBlock = decodeMessage(blockField, value, 'ledger renewal')
-      if (await this.#counts(kept)) renewals.push({ kept, endBlock })
+      if (await this.#counts(kept)) yield { kept, endBlock }
     }
-    return renewals
   }
 
   /** The miner signed the longer lease, or (`undefined`) never will. A renewal asked for meanwhile still waits. */
@@ -264,10 +260,11 @@ export class Ledger implements Startable {
   }
 
   /** Objects whose release the miner has not acknowledged. */
-  async releases(miner: string): Promise<Uint8Array[]> {
+  async *releases(miner: string): AsyncGenerator<Uint8Array> {
     const database = await this.#miner(miner)
-    const keys = await database.keys({ gte: RELEASE, lt: after(RELEASE) }).all()
-    return keys.map((key) => Uint8Array.from(key.subarray(RELEASE.length)))
+    for await (const key of database.keys({ gte: RELEASE, lt: after(RELEASE) })) {
+      yield Uint8Array.from(key.subarray(RELEASE.length))
+    }
   }
 
   /** With it goes the lease. */

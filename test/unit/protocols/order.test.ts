@@ -10,6 +10,7 @@ import { WIRE_STATUS } from '../../../protocols/common/status.js'
 import { countersignLease, type SignedLease } from '../../../protocols/lease/lease.js'
 import { OrderClient } from '../../../protocols/order/client.js'
 import {
+  COMMIT_BYTES_MAX,
   type CommitBody,
   type Committed,
   commitAnswerSchema,
@@ -26,7 +27,6 @@ import {
 } from '../../../protocols/order/messages.js'
 import { checkOrder, type Order } from '../../../protocols/order/order.js'
 import {
-  COMMIT_BYTES_MAX,
   COMMIT_TIMEOUT_MS,
   type CommitRequest,
   type OrderHandler,

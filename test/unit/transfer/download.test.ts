@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict'
 import type { KnownPeer } from '../../../protocols/hello/sessions.js'
-import type { OrderClient } from '../../../protocols/order/client.js'
 import type { LocateBody, Located } from '../../../protocols/order/messages.js'
 import type { ErrorCode } from '../../../src/base/errors.js'
 import { isSubnetError, SubnetError } from '../../../src/base/errors.js'
@@ -76,7 +75,8 @@ function setUp(stored: Stored) {
   }
   const components = {
     ...peers.components,
-    orders: orders as unknown as OrderClient,
+    orders,
+    authority: { block: 1 },
     coding: inlineCoding,
     findProviders: async function* () {},
     miners: () => peers.holders.map((holder) => candidatePeer(holder)),
@@ -209,9 +209,35 @@ describe('Download', () => {
       open().manifest(),
       (error) =>
         isSubnetError(error, 'UNRECOVERABLE') &&
-        error.message === 'none of the 4 holders of the manifest gives it',
+        error.message ===
+          'none of the 4 holders of the manifest gives it; ' +
+            'then 0 of all 4 miners answered, 0 of them said that they hold it',
     )
     await assert.rejects(open(testId(32, 9)).manifest(), coded('NOT_FOUND'))
+  })
+
+  it('searches for what the holders by lease do not give, manifest and chunks', async () => {
+    const { peers, open } = setUp(stored)
+    // What the leases name, the miners have lost; what they have now, no lease names.
+    for (const miner of peers.miners) miner.forget()
+    peers.miner(3).put(...stored.nodes, ...stored.segments.flatMap((chunks) => chunks.slice(0, 1)))
+    const download = open()
+    assert.deepEqual(await readAll(download), plaintext)
+    await download.close()
+  })
+
+  it('says how many chunks live and who was asked when the search does not help either', async () => {
+    const { peers, open } = setUp(stored)
+    for (const miner of peers.miners) miner.forget()
+    peers.miner(3).put(...stored.nodes)
+    peers.mesh.set('peer 0', 'down')
+    await assert.rejects(readAll(open()), (error) => {
+      assert.ok(isSubnetError(error, 'UNRECOVERABLE'))
+      assert.match(error.message, /^segment 0: 0 chunks could be had, 1 are needed; 1 of 4 holders failed; /)
+      assert.match(error.message, /then 3 of all 4 miners said what they hold$/)
+      assert.deepEqual([error.data.segment, error.data.live, error.data.asked], [0, 0, 4])
+      return true
+    })
   })
 
   it('follows list nodes, fetching each when the reader comes to it, and names the one it cannot have', async () => {
@@ -233,10 +259,10 @@ describe('Download', () => {
       )
     }
     assert.deepEqual(seen, [...object.segments.keys()])
-    const copies = await download.manifestHolders(manifest)
+    const nodes = await download.manifestNodes(manifest)
     assert.deepEqual(
-      copies.map((own) => own.length),
-      object.nodes.map(() => MINERS),
+      nodes.map(({ sizeBytes, holders }) => [sizeBytes, holders.length]),
+      object.nodes.map(({ length }) => [length, MINERS]),
     )
     for (const miner of peers.miners) miner.refusal = new SubnetError('NOT_FOUND', 'lost')
     await assert.rejects(

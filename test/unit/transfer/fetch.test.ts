@@ -129,9 +129,16 @@ describe('fetchSegment', () => {
       const left = toSs58(peers.holder(2).hotkey)
       assert.equal(
         error.message,
-        `segment 0: 1 chunks could be had (at ${left}), 2 are needed; 3 holders failed`,
+        `segment 0: 1 chunks could be had (at ${left}), 2 are needed; 3 of 5 holders failed`,
       )
-      assert.deepEqual(error.data, { segment: 0, live: 1, needed: 2, holders: [left], unreachable: names })
+      assert.deepEqual(error.data, {
+        segment: 0,
+        live: 1,
+        needed: 2,
+        holders: [left],
+        asked: 5,
+        unreachable: names,
+      })
       return true
     })
     await pool.close()

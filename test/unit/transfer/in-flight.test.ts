@@ -80,7 +80,7 @@ describe('mapInOrder', () => {
     await results.return(undefined)
   })
 
-  it('fails with the first failure in order, aborts the others and waits for them', async () => {
+  it('fails at once, whichever fails, aborts the others and waits for them', async () => {
     const work = new Work()
     const results = mapInOrder(work.source(3), 3, work.run)
     let failure: Error | undefined
@@ -90,16 +90,30 @@ describe('mapInOrder', () => {
     await turn()
     work.fail(2, 'second')
     await turn()
-    assert.equal(failure, undefined, 'it is not its turn')
+    assert.deepEqual(
+      work.begun.map(({ signal }) => signal.aborted),
+      [true, true, true],
+    )
     work.fail(1, 'first')
     await turn()
-    assert.equal(work.begun[2]?.signal.aborted, true)
     assert.equal(failure, undefined, 'one still runs')
     work.finish(3)
     await first
-    assert.match(String(failure), /first/)
+    assert.match(String(failure), /second/)
     assert.ok(work.sourceEnded)
     assert.equal((await results.next()).done, true)
+  })
+
+  it('fails while its source has nothing to give', async () => {
+    const work = new Work()
+    async function* slow(): AsyncGenerator<number> {
+      yield 1
+      await new Promise(() => undefined)
+    }
+    const first = mapInOrder(slow(), 3, work.run).next()
+    await turn()
+    work.fail(1, 'nobody takes it')
+    await assert.rejects(first, /nobody takes it/)
   })
 
   it("fails with the source's failure after what runs has settled", async () => {

@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict'
 import type { KnownPeer } from '../../../protocols/hello/sessions.js'
-import type { OrderClient } from '../../../protocols/order/client.js'
 import {
   type Holder,
   LOCATE_SEGMENTS_MAX,
@@ -12,8 +11,9 @@ import type { ErrorCode } from '../../../src/base/errors.js'
 import { isSubnetError, SubnetError } from '../../../src/base/errors.js'
 import type { SegmentEntry } from '../../../src/redundancy/segment.js'
 import { Locator } from '../../../src/transfer/locate.js'
-import type { Found } from '../../../src/transfer/search.js'
+import type { Found, FoundMany } from '../../../src/transfer/search.js'
 import { FakeClock, turn } from '../../kit/fake-clock.js'
+import { deferred } from '../../kit/probe-actor.js'
 import { testId } from '../../kit/test-chunk.js'
 
 const coded = (code: ErrorCode) => (error: unknown) => isSubnetError(error, code)
@@ -21,16 +21,27 @@ const OBJECT = testId(32, 1)
 /** The object of the tests: two full pages and one segment, two chunks each. */
 const SEGMENTS = 2 * LOCATE_SEGMENTS_MAX + 1
 
+/** Where the orders of every page end. */
+const EXPIRES_BLOCK = 1_000
+
 /** How a validator takes the question. */
-type Manner = 'knows' | 'does not know' | 'gone' | 'silent'
+type Manner = 'knows' | 'does not know' | 'gone' | 'silent' | 'late'
 
 function holder(number: number): Holder {
-  return { hotkey: testId(32, number), peerId: `miner ${number}`, address: '/ip4/127.0.0.1/tcp/1' } as Holder
+  const order = { expiresBlock: EXPIRES_BLOCK }
+  return {
+    hotkey: testId(32, number),
+    peerId: `miner ${number}`,
+    address: '/ip4/127.0.0.1/tcp/1',
+    order,
+  } as Holder
 }
 
 class FakeOrders {
   readonly asked: [validator: string, firstSegment: number][] = []
   readonly manners: Manner[]
+  /** Until then, 'late' ones say nothing. */
+  readonly late = deferred<void>()
 
   constructor(manners: Manner[]) {
     this.manners = manners
@@ -41,6 +52,7 @@ class FakeOrders {
     assert.deepEqual([body.object, body.segments], [OBJECT, LOCATE_SEGMENTS_MAX])
     const manner = this.manners[Number(validator.peerId)]
     if (manner === 'silent') await raceAbort(new Promise(() => undefined), options.signal)
+    if (manner === 'late') await this.late.promise
     if (manner === 'gone') throw new SubnetError('DISCONNECTED', 'gone')
     if (manner === 'does not know') throw new SubnetError('NOT_FOUND', 'unknown')
     const count = Math.max(0, Math.min(LOCATE_SEGMENTS_MAX, SEGMENTS - body.firstSegment))
@@ -68,9 +80,10 @@ class FakeSearch {
     return { holders: this.at.get(digest[0] ?? 0) ?? [], tried: 'nobody has it' }
   }
 
-  async many(digests: readonly Uint8Array[]): Promise<readonly (readonly Holder[])[]> {
+  async many(digests: readonly Uint8Array[]): Promise<FoundMany> {
     this.asked.push(digests.length)
-    return digests.map((digest) => this.at.get(digest[0] ?? 0) ?? [])
+    const holders = digests.map((digest) => this.at.get(digest[0] ?? 0) ?? [])
+    return { holders, asked: 3, answered: 2 }
   }
 }
 
@@ -85,9 +98,10 @@ function setUp(...manners: Manner[]) {
   const orders = new FakeOrders(manners)
   const validators = manners.map((_, index) => ({ peerId: `${index}`, addresses: [], hotkey: OBJECT }))
   const search = new FakeSearch()
-  const components = { orders: orders as unknown as OrderClient, clock, search }
+  const authority = { block: 1 }
+  const components = { orders, clock, authority, search }
   const locator = new Locator(components, OBJECT, validators)
-  return { clock, orders, search, locator }
+  return { clock, authority, orders, search, locator }
 }
 
 describe('Locator', () => {
@@ -100,7 +114,7 @@ describe('Locator', () => {
   })
 
   it('asks once for a page, of the first five validators at once', async () => {
-    const { orders, locator } = setUp('silent', 'does not know', 'silent', 'gone', 'knows', 'knows')
+    const { orders, locator } = setUp('silent', 'silent', 'silent', 'silent', 'knows', 'knows')
     await Promise.all([
       locator.node(0, OBJECT),
       locator.segment(0, []),
@@ -109,21 +123,40 @@ describe('Locator', () => {
     assert.equal(orders.names, '01234')
   })
 
-  it('goes on to the next five only when the first ones do not know it or do not answer', async () => {
-    const none: Manner[] = ['does not know', 'gone', 'does not know', 'gone', 'gone']
-    const { orders, locator } = setUp(...none, 'does not know', 'knows')
+  it('asks the next one for each that does not know it', async () => {
+    const none: Manner[] = ['does not know', 'silent', 'does not know', 'silent', 'gone']
+    const { orders, locator } = setUp(...none, 'does not know', 'knows', 'knows', 'knows', 'knows')
     await locator.node(0, OBJECT)
-    assert.equal(orders.names, '0123456')
+    assert.equal(orders.names, '01234567')
   })
 
-  it('gives silent validators ten seconds', async () => {
-    const { clock, orders, locator } = setUp(...new Array<Manner>(5).fill('silent'), 'knows')
+  it('reaches the validator that knows it behind any number that do not', async () => {
+    const { orders, locator } = setUp(...new Array<Manner>(63).fill('does not know'), 'knows')
+    assert.equal((await locator.node(0, OBJECT)).length, 2)
+    assert.equal(orders.asked.length, 64)
+  })
+
+  it('asks one more after each half second of silence, and gives each ten seconds', async () => {
+    const { clock, orders, locator } = setUp(...new Array<Manner>(63).fill('silent'), 'knows')
     const node = locator.node(0, OBJECT)
-    await clock.advance(9_999)
+    await clock.advance(499)
     assert.equal(orders.names, '01234')
     await clock.advance(1)
+    assert.equal(orders.names, '012345')
+    for (let i = 0; i < 80 && orders.asked.length < 64; i += 1) await clock.advance(500)
     assert.equal((await node).length, 2)
     assert.equal(clock.pendingTimers, 0)
+  })
+
+  it('asks for a page anew when the last quarter of its orders has begun', async () => {
+    const { authority, orders, locator } = setUp('knows')
+    await locator.segment(0, [])
+    authority.block = 750
+    await locator.segment(1, [])
+    assert.equal(orders.asked.length, 1)
+    authority.block = 751
+    await Promise.all([locator.segment(1, []), locator.segment(2, [])])
+    assert.equal(orders.asked.length, 2)
   })
 
   it('asks only the validator that knew for the next pages, with their first segment', async () => {
@@ -211,12 +244,27 @@ describe('Locator', () => {
     assert.deepEqual(await locator.node(0, OBJECT), [holder(0), holder(1)])
   })
 
-  it('asks validators for twenty seconds at most before it searches', async () => {
-    const { clock, orders, search, locator } = setUp(...new Array<Manner>(20).fill('silent'))
+  it('searches after two seconds without an answer, and goes back to leases when one comes', async () => {
+    const { clock, orders, search, locator } = setUp('silent', 'silent')
     search.at.set(9, [holder(9)])
-    const node = locator.node(0, new Uint8Array(32).fill(9))
-    await clock.advance(20_000)
+    const digest = new Uint8Array(32).fill(9)
+    const node = locator.node(0, digest)
+    await clock.advance(1_999)
+    assert.deepEqual(search.asked, [])
+    await clock.advance(1)
     assert.deepEqual(await node, [holder(9)])
-    assert.equal(orders.asked.length, 10)
+    await clock.advance(8_000)
+    orders.manners[1] = 'knows'
+    await clock.advance(60_000)
+    assert.deepEqual(await locator.node(0, digest), [holder(0), holder(1)])
+  })
+
+  it('takes what a late validator says when the search finds nobody', async () => {
+    const { clock, orders, search, locator } = setUp('late')
+    const node = locator.node(0, OBJECT)
+    await clock.advance(5_000)
+    assert.deepEqual(search.asked, [1])
+    orders.late.resolve()
+    assert.deepEqual(await node, [holder(0), holder(1)])
   })
 })

@@ -60,6 +60,17 @@ describe('firstOf', () => {
     assert.deepEqual(await result, [3, 1])
   })
 
+  it('has as many under way as it is told to, though fewer are needed', async () => {
+    const race = new Race(5)
+    const result = firstOf(race.attempts, 1, { clock: race.clock, pace: race.pace, atOnce: 3 })
+    assert.deepEqual(race.begun, [0, 1, 2])
+    await race.fail(1)
+    assert.deepEqual(race.begun, [0, 1, 2, 3])
+    await race.succeed(3)
+    assert.deepEqual(await result, [3])
+    assert.deepEqual(race.aborted, [0, 1, 2, 3])
+  })
+
   it('gives what it has when all others failed', async () => {
     const race = new Race(3)
     const result = firstOf(race.attempts, 2, race)

@@ -67,7 +67,9 @@ describe('HolderSearch', () => {
     const asking = search.many(digests)
     await turn()
     await peers.clock.advance(5_000)
-    assert.deepEqual((await asking).map(names), [['peer 0', 'peer 2'], ['peer 2'], []])
+    const { holders, asked, answered } = await asking
+    assert.deepEqual(holders.map(names), [['peer 0', 'peer 2'], ['peer 2'], []])
+    assert.deepEqual([asked, answered], [3, 2])
     peers.mesh.set('peer 1', 'up')
     await search.many(digests)
     assert.deepEqual(questions(), [2, 0, 2])

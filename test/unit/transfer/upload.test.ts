@@ -1,29 +1,25 @@
 import assert from 'node:assert/strict'
 import type { SignedLease } from '../../../protocols/lease/lease.js'
-import type { OrderClient } from '../../../protocols/order/client.js'
 import type { CommitBody, Committed, PlaceBody, Placed } from '../../../protocols/order/messages.js'
 import type { ErrorCode } from '../../../src/base/errors.js'
 import { isSubnetError, SubnetError } from '../../../src/base/errors.js'
-import { KIB } from '../../../src/base/units.js'
+import { GIB, KIB } from '../../../src/base/units.js'
 import { inlineCoding } from '../../../src/coding/inline-coding.js'
 import { cryptoReady } from '../../../src/crypto/keys.js'
 import { VerifiedSpan } from '../../../src/redundancy/chunk.js'
 import { segmentAt, segmentSize } from '../../../src/redundancy/layout.js'
 import { openInline, parseManifestRoot } from '../../../src/redundancy/manifest.js'
-import { PROFILES } from '../../../src/redundancy/profiles.js'
+import { PROFILES, type Profile } from '../../../src/redundancy/profiles.js'
 import { decodeSegment } from '../../../src/redundancy/segment.js'
 import { type CheckedCommit, checkCommit } from '../../../src/roles/validator/commit-check.js'
-import {
-  type UploadOptions,
-  type UploadProgress,
-  type UploadReport,
-  upload,
-} from '../../../src/transfer/upload.js'
+import { type UploadOptions, type UploadProgress, upload } from '../../../src/transfer/upload.js'
+import type { UploadReport } from '../../../src/transfer/upload-report.js'
 import { testHotkey } from '../../kit/chain-keys.js'
 import { turn } from '../../kit/fake-clock.js'
 import { type ScriptedMiner, STORE_VALIDATOR, StorePeers } from '../../kit/store-peers.js'
 import { testId } from '../../kit/test-chunk.js'
 import { TEST_DOMAIN } from '../../kit/test-subnet.js'
+import { until } from '../../kit/until.js'
 
 const coded = (code: ErrorCode) => (error: unknown) => isSubnetError(error, code)
 const objectKey = testId(32, 5)
@@ -45,6 +41,8 @@ class FakeOrders {
   nodes: readonly Uint8Array[] = []
   leases: readonly SignedLease[] = []
   refusal: Error | undefined
+  /** What the next commits are refused with, in turn. */
+  commitRefusals: Error[] = []
   readonly #peers: StorePeers
 
   constructor(peers: StorePeers) {
@@ -54,7 +52,7 @@ class FakeOrders {
   async place(_validator: unknown, body: PlaceBody): Promise<Placed> {
     this.placed.push(body)
     if (this.refusal !== undefined) throw this.refusal
-    const candidates = [...this.#peers.candidates]
+    const candidates = this.#peers.offer(this.#peers.authority.block + 999)
     return { type: 'placed', seed: testId(32, 6), candidates, leaseEndBlock: 500, warning: 'a small network' }
   }
 
@@ -63,6 +61,8 @@ class FakeOrders {
     body: Omit<CommitBody, 'nodes' | 'leases'>,
     parts: { readonly nodes: readonly Uint8Array[]; readonly leases: readonly SignedLease[] },
   ): Promise<Committed> {
+    const refused = this.commitRefusals.shift()
+    if (refused !== undefined) throw refused
     const { nodes, leases } = parts
     const groups = this.#peers.candidates.map(
       ({ group }, miner) => [testHotkey(miner).address, group] as const,
@@ -87,6 +87,8 @@ function setUp(miners = 6) {
     source: AsyncIterable<Uint8Array>,
     options: UploadOptions = {},
     resumes = false,
+    sizeBytes: number | undefined = undefined,
+    profile: Profile = COPIES,
   ): Promise<UploadReport> =>
     upload(
       source,
@@ -97,14 +99,15 @@ function setUp(miners = 6) {
           addresses: [],
           hotkey: testHotkey(STORE_VALIDATOR).signer.publicKey,
         },
-        profile: COPIES,
+        profile,
         objectKey,
+        ...(sizeBytes === undefined ? {} : { sizeBytes }),
         leaseBlocks: 100,
         createdUnixSeconds: 1,
         put: testId(16, 7),
         resumes,
       },
-      { ...peers.components, orders: orders as unknown as OrderClient, coding: inlineCoding },
+      { ...peers.components, orders, authority: peers.authority, coding: inlineCoding },
       { onProgress: (each) => progress.push(each), ...options },
     )
   const kept = () => peers.miners.map((miner) => miner.kept.length)
@@ -336,5 +339,157 @@ describe('upload', () => {
     assert.equal(set.miner(2).kept.length, 0)
     assert.deepEqual(readBack(set), bytes)
     set.miner(2).release()
+  })
+
+  describe('that takes longer than an order lasts', () => {
+    const bytes = bytesOf(2 * segmentSize('private', 1) + 1)
+
+    /** Gives the first segment, then the rest when `when` says so. */
+    async function* slowly(set: ReturnType<typeof setUp>, when: () => Promise<void>) {
+      const first = segmentSize('private', 1) + 1
+      yield bytes.subarray(0, first)
+      while (set.progress.length === 0) await turn()
+      await when()
+      yield bytes.subarray(first)
+    }
+
+    it('has its orders renewed, and what is kept is kept for longer', async () => {
+      const set = setUp()
+      const { authority, clock } = set.peers
+      const report = await set.put(
+        slowly(set, async () => {
+          authority.block = 501
+          await clock.advance(5_000)
+          await until(() => set.peers.miners.some((miner) => miner.asked > 0 && miner.extended > 0), {
+            title: 'miners were told to keep what they have',
+            deadlineMs: 5_000,
+          })
+          // The first orders are over.
+          authority.block = 1_100
+        }),
+      )
+      assert.equal(set.orders.placed.length, 2)
+      assert.deepEqual(set.orders.placed[1], set.orders.placed[0], 'the same question')
+      assert.equal(report.weakestReceipts, 4)
+      assert.equal(report.retries, 0)
+      assert.deepEqual(readBack(set), bytes)
+    })
+
+    it('does not ask before half of their life is over', async () => {
+      const set = setUp()
+      const { authority, clock } = set.peers
+      await set.put(
+        slowly(set, async () => {
+          authority.block = 499
+          await clock.advance(60_000)
+        }),
+      )
+      assert.equal(set.orders.placed.length, 1)
+    })
+
+    it('ends when the validator renews none before they are over, and says that it is lost', async () => {
+      const set = setUp()
+      const { authority, clock } = set.peers
+      const putting = set.put(
+        slowly(set, async () => {
+          set.orders.refusal = new SubnetError('DISCONNECTED', 'gone')
+          authority.block = 900
+          await clock.advance(5_000)
+          authority.block = 1_001
+          await clock.advance(5_000)
+          await new Promise(() => undefined)
+        }),
+      )
+      await assert.rejects(putting, (error) => {
+        assert.ok(isSubnetError(error, 'DISCONNECTED'))
+        return error.data.lostValidator === testHotkey(STORE_VALIDATOR).address
+      })
+      assert.equal(set.orders.placed.length, 3)
+      assert.equal(clock.pendingTimers, 0)
+    })
+
+    it('leases nothing of what a miner has lost meanwhile', async () => {
+      const set = setUp(8)
+      const { authority, clock } = set.peers
+      const putting = set.put(
+        slowly(set, async () => {
+          const holder = set.peers.miners.find((miner) => miner.kept.length > 0)
+          holder?.kept.splice(0)
+          authority.block = 501
+          await clock.advance(5_000)
+        }),
+      )
+      await assert.rejects(putting, coded('NOT_DURABLE'))
+    })
+  })
+
+  it('asks a validator again for a minute that restarts when it should count the object', async () => {
+    const set = setUp()
+    set.orders.commitRefusals = [
+      new SubnetError('DISCONNECTED', 'gone'),
+      new SubnetError('BUSY', 'just started'),
+    ]
+    const putting = set.put(inPieces(bytesOf(10)))
+    for (let i = 0; i < 5; i += 1) await set.peers.clock.advance(1_000)
+    assert.equal((await putting).weakestReceipts, 4)
+    assert.equal(set.orders.committed.length, 1)
+  })
+
+  it('says that its validator is lost when that counts nothing for a minute', async () => {
+    const set = setUp()
+    set.orders.commitRefusals = Array.from({ length: 99 }, () => new SubnetError('TIMEOUT', 'silent'))
+    const putting = set.put(inPieces(bytesOf(10)))
+    putting.catch(() => undefined)
+    for (let i = 0; i < 61; i += 1) await set.peers.clock.advance(1_000)
+    await assert.rejects(putting, (error) => isSubnetError(error, 'TIMEOUT') && 'lostValidator' in error.data)
+  })
+
+  it('refuses what the leases cannot name before it reads anything', async () => {
+    const set = setUp()
+    let read = false
+    async function* source() {
+      read = true
+      yield bytesOf(10)
+    }
+    await assert.rejects(set.put(source(), {}, false, 2 ** 40), (error) => {
+      assert.ok(isSubnetError(error, 'INVALID'))
+      return Number(error.data.largestBytes) > 10 * GIB
+    })
+    assert.equal(read, false)
+  })
+
+  it('takes a miner back that failed on the way and is there again when leases are signed', async () => {
+    const set = setUp(4)
+    async function* source() {
+      yield bytesOf(segmentSize('private', 1) + 1)
+      while (set.progress.length === 0) await turn()
+      set.miner(1).refusals = [new SubnetError('DISK', 'a moment')]
+    }
+    // Of four holders each is needed: without the second try there were three leases.
+    const report = await set.put(source()).catch((error: unknown) => error)
+    assert.ok(isSubnetError(report, 'NOT_DURABLE'), 'a chunk that it refused has no other holder')
+    set.miner(1).refusals = []
+    assert.equal((await set.put(inPieces(bytesOf(10)))).holders.length, 4)
+  })
+
+  it('reads the next segment when chunks of the one before are durable, not before there is memory', async () => {
+    const set = setUp(30)
+    let given = 0
+    async function* source() {
+      for (; given < 2; given += 1) yield bytesOf(segmentSize('private', 10))
+    }
+    for (const miner of set.peers.miners) miner.hold()
+    const putting = set.put(source(), {}, false, undefined, PROFILES.high)
+    await until(() => set.peers.miners.filter((miner) => miner.asked > 0).length === 30, {
+      title: 'all chunks of the first segment are on their way',
+      deadlineMs: 10_000,
+    })
+    // One segment is on its way, one piece is cut ahead: a second one would be 60 MiB.
+    assert.equal(given, 1)
+    for (const miner of set.peers.miners.slice(0, 12)) miner.release()
+    await until(() => given > 1, { title: 'the second one is read', deadlineMs: 10_000 })
+    assert.equal(set.progress.length, 0, 'the first one is not whole yet')
+    for (const miner of set.peers.miners) miner.release()
+    assert.equal((await putting).segments, 2)
   })
 })

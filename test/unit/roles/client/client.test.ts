@@ -11,7 +11,7 @@ import { segmentSize } from '../../../../src/redundancy/layout.js'
 import { objectSigner } from '../../../../src/redundancy/manifest-builder.js'
 import { StorageClient } from '../../../../src/roles/client/client.js'
 import type { PutRecord } from '../../../../src/transfer/put-journal.js'
-import type { UploadReport } from '../../../../src/transfer/upload.js'
+import type { UploadReport } from '../../../../src/transfer/upload-report.js'
 import { testHotkey } from '../../../kit/chain-keys.js'
 import { RetrievePeers } from '../../../kit/retrieve-peers.js'
 import { testId } from '../../../kit/test-chunk.js'
@@ -109,7 +109,7 @@ describe('StorageClient: stat', () => {
     const { client } = await setUp({ object, miners: 5, nodes: [0, 1, 2, 4] })
     assert.deepEqual(await client().stat(capabilityOf(object)), {
       sizeBytes: 1_000,
-      storedBytes: 0,
+      storedBytes: 4 * (object.nodes[0]?.length ?? 0),
       profile: 'copies',
       segments: 0,
       createdUnixSeconds: 1_700_000_000,
@@ -320,12 +320,31 @@ describe('StorageClient: a put with a journal', () => {
     for (const index of [0, 1, 2]) {
       const { client, placed } = await setUp({ validators: 3 })
       await assert.rejects(client().put([testId(16, 1)], { journal: journalOf(recordAt(index)) }))
-      assert.deepEqual(placed, [index])
+      assert.equal(placed[0], index)
     }
     const { client, placed, peers } = await setUp({ validators: 2 })
     peers.mesh.set(peerOf(0).peerId, 'down')
     await assert.rejects(client().put([testId(16, 1)], { journal: journalOf(recordAt(0)) }))
     assert.deepEqual(placed, [1])
+  })
+
+  it('tries every validator in turn when one does not place it, and says what each of them said', async () => {
+    const { client, placed, peers } = await setUp({ validators: 3 })
+    peers.mesh.set(peerOf(1).peerId, 'down')
+    let read = false
+    const source = function* () {
+      read = true
+      yield testId(16, 1)
+    }
+    await assert.rejects(client().put(source), (error) => {
+      assert.ok(isSubnetError(error, 'NO_SPACE'))
+      assert.match(error.message, /^none of 3 validators takes the object; they were tried in this order: /)
+      assert.equal(error.message.split('NO_SPACE: ').length, 3)
+      assert.equal(error.message.split('DISCONNECTED: ').length, 2)
+      return true
+    })
+    assert.deepEqual([...placed].sort(), [0, 2])
+    assert.equal(read, false, 'nothing was sent, so nothing was read')
   })
 
   it('begins anew under another profile', async () => {

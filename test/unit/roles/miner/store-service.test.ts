@@ -17,6 +17,7 @@ import { MemoryPartition } from '../../../kit/memory-partition.js'
 import { RecordingRef } from '../../../kit/recording-context.js'
 import { testChunk, testId } from '../../../kit/test-chunk.js'
 import { TEST_DOMAIN } from '../../../kit/test-subnet.js'
+import { until } from '../../../kit/until.js'
 
 const coded = (code: ErrorCode) => (error: unknown) => isSubnetError(error, code)
 
@@ -80,16 +81,41 @@ function request(entries: readonly LeaseEntry[], fields: Partial<LeaseRequest> =
 describe('StoreService: what is held', () => {
   before(cryptoReady)
 
-  it('is what lasts for at least half of what the new order has left', async () => {
-    const { service, order, head, shard } = setUp()
+  /** A shard that keeps chunk 1 for less long than the order lasts, chunk 2 for longer, and a question for both and a third. */
+  async function asked() {
+    const set = setUp()
+    const { service, order, shard, keeper } = set
     await shard.start()
-    const chunks = [testChunk(1, 10), testChunk(2, 10), testChunk(3, 10)]
-    for (const [i, chunk] of chunks.entries()) await shard.put({ ...chunk, expiresBlock: 34 + i })
-    head.block = 10
-    const digests = [...chunks.map(({ digest }) => digest), testId(32, 200)]
-    assert.deepEqual(await service.have(order, digests), [false, true, true, false])
-    head.block = 12
-    assert.deepEqual(await service.have(order, digests), [false, false, true, false])
+    const chunks = [testChunk(1, 10), testChunk(2, 20)]
+    const expiries = [order.expiresBlock - 30, order.expiresBlock + 20]
+    for (const [i, chunk] of chunks.entries()) {
+      await shard.put({ ...chunk, expiresBlock: expiries[i] as number })
+    }
+    const held = service.have(order, [...chunks.map(({ digest }) => digest), testId(32, 200)])
+    await until(() => keeper.asked.length === 1, { title: 'the order is charged', deadlineMs: 2_000 })
+    const kept = async () => {
+      const now = await Promise.all(chunks.map(({ digest }) => shard.describe(digest)))
+      return now.map((chunk) => (chunk?.expiresBlock ?? 0) - order.expiresBlock)
+    }
+    return { ...set, held, kept, spend: keeper.asked[0] }
+  }
+
+  it('is kept as long as the order that asks lasts, never shorter, and costs the order what it prolongs', async () => {
+    const { held, kept, spend, shard, order } = await asked()
+    assert.ok(spend?.type === 'spend')
+    assert.equal((spend.fields as { readonly sizeBytes: number }).sizeBytes, 10)
+    spend.answer(undefined)
+    assert.deepEqual(await held, [true, true, false])
+    assert.deepEqual(await kept(), [0, 20])
+    assert.equal(await shard.orderUse(order.serial), 10)
+  })
+
+  it('is only what lasts for half of the order, when that has too little left to prolong the rest', async () => {
+    const { held, kept, spend, shard, order } = await asked()
+    spend?.refuse(new SubnetError('REFUSED', 'used up'))
+    assert.deepEqual(await held, [false, true, false])
+    assert.deepEqual(await kept(), [-30, 20])
+    assert.equal(await shard.orderUse(order.serial), 0)
   })
 
   it('is asked of the shard of the validator that signed the order', async () => {

@@ -105,7 +105,7 @@ describe('Ledger', () => {
       assert.equal(await ledger.object(OBJECT), undefined)
       assert.deepEqual(await ledger.segments(OBJECT, 0, 10), [])
       assert.deepEqual(await collect(ledger.leases(minerName(1))), [])
-      assert.deepEqual(await ledger.unconfirmed(minerName(1)), [])
+      assert.deepEqual(await collect(ledger.unconfirmed(minerName(1))), [])
     })
 
     it('gives segments page by page, in order, of this object alone', async () => {
@@ -131,7 +131,11 @@ describe('Ledger', () => {
       await reopen()
       assert.equal(await ledger.object(OBJECT), undefined)
       assert.deepEqual(await collect(ledger.leases(minerName(1))), [])
-      assert.deepEqual(await ledger.unconfirmed(minerName(1)), [], 'nor is its countersignature handed over')
+      assert.deepEqual(
+        await collect(ledger.unconfirmed(minerName(1))),
+        [],
+        'nor is its countersignature handed over',
+      )
       await ledger.record({ ...entry, leases: [] })
       assert.deepEqual(await collect(ledger.leases(minerName(1))), [entry.leases[0]], 'its lease was there')
     })
@@ -184,14 +188,14 @@ describe('Ledger', () => {
       await ledger.record(second)
       await ledger.confirmed(minerName(1), OBJECT)
       await reopen()
-      assert.deepEqual(await ledger.unconfirmed(minerName(1)), second.leases)
-      assert.deepEqual(await ledger.unconfirmed(minerName(2)), first.leases.slice(1))
+      assert.deepEqual(await collect(ledger.unconfirmed(minerName(1))), second.leases)
+      assert.deepEqual(await collect(ledger.unconfirmed(minerName(2))), first.leases.slice(1))
       assert.equal((await collect(ledger.leases(minerName(1)))).length, 2)
     })
 
     it('confirming what does not wait is harmless', async () => {
       await ledger.confirmed(minerName(1), OBJECT)
-      assert.deepEqual(await ledger.unconfirmed(minerName(1)), [])
+      assert.deepEqual(await collect(ledger.unconfirmed(minerName(1))), [])
     })
   })
 
@@ -233,7 +237,7 @@ describe('Ledger', () => {
     const stopped = (error: unknown) => isSubnetError(error, 'STOPPED')
     await assert.rejects(ledger.object(OBJECT), stopped)
     await assert.rejects(ledger.rememberNonce(OBJECT.slice(16), 1), stopped)
-    await assert.rejects(ledger.unconfirmed(minerName(1)), stopped)
+    await assert.rejects(collect(ledger.unconfirmed(minerName(1))), stopped)
     await assert.rejects(ledger.record(entryOf(OBJECT, [1])), stopped)
   })
 

@@ -207,7 +207,7 @@ describe('OrderService', () => {
         looks,
         [0, 1, 2, 3].map((miner) => testHotkey(miner).address),
       )
-      const [waiting] = await ledger.unconfirmed(testHotkey(0).address)
+      const { value: waiting } = await ledger.unconfirmed(testHotkey(0).address).next()
       assert.deepEqual(waiting?.validatorSignature, countersignatures[0])
     })
 

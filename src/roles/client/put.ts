@@ -1,0 +1,210 @@
+/**
+ * Putting one object: which validator places it, who takes over when that one does not, and what of an interrupted run is
+ * left. The bytes' way is transfer/upload.ts, the next hop on the store path.
+ */
+import { equals } from 'uint8arrays'
+import type { WireDomain } from '../../../protocols/common/signed.js'
+import type { KnownPeer } from '../../../protocols/hello/sessions.js'
+import type { OrderClient } from '../../../protocols/order/client.js'
+import { type ErrorCode, isSubnetError, SubnetError } from '../../base/errors.js'
+import { toSs58 } from '../../crypto/keys.js'
+import { formatCapability } from '../../redundancy/capability.js'
+import { PROFILES, type ProfileName } from '../../redundancy/profiles.js'
+import { OBJECT_KEY_BYTES } from '../../redundancy/seal.js'
+import type { PutJournal, PutRecord } from '../../transfer/put-journal.js'
+import { type UploadComponents, type UploadOptions, upload } from '../../transfer/upload.js'
+import type { UploadReport } from '../../transfer/upload-report.js'
+import type { ClientPeers } from './peers.js'
+
+/** After this no further validator is tried: each may take its whole time not to answer. */
+const PLACING_TIMEOUT_MS = 120_000
+/** Failures that say nothing but that the validator cannot be talked to. */
+const UNREACHABLE: ReadonlySet<ErrorCode> = new Set(['DISCONNECTED', 'TIMEOUT', 'UNAUTHENTICATED', 'STOPPED'])
+/** Failures of this side: no other validator would change them. */
+const OWN: ReadonlySet<ErrorCode> = new Set(['DISK', 'CONFIG'])
+
+type Pieces = AsyncIterable<Uint8Array> | Iterable<Uint8Array>
+
+/**
+ * The bytes of an object, in pieces of any size. As a function, which begins at the first byte at each call, it lets
+ * another validator take over when the one that placed the object is lost on the way.
+ */
+export type PutSource = Pieces | (() => Pieces)
+
+export interface PutOptions extends UploadOptions {
+  readonly profile?: ProfileName
+  /** Plaintext bytes, if known: lets the network refuse at once what it has no room for. */
+  readonly sizeBytes?: number
+  readonly leaseBlocks?: number
+  /** Lets a second put of the same bytes go on where this one is interrupted. */
+  readonly journal?: PutJournal
+}
+
+export interface PutResult extends UploadReport {
+  /** It went on from an earlier run. */
+  readonly resumed: boolean
+  /** Whoever has it can read the object. */
+  readonly capability: string
+  readonly profile: ProfileName
+  /** Validators that were tried before the one that placed the object. */
+  readonly validatorsTried: number
+}
+
+export interface PutComponents extends Omit<UploadComponents, 'orders'> {
+  readonly orders: OrderClient
+  readonly peers: Pick<ClientPeers, 'permittedValidators'>
+}
+
+export interface PutInit {
+  readonly domain: WireDomain
+  readonly defaultProfile: ProfileName
+  readonly defaultLeaseBlocks: number
+}
+
+interface Tried {
+  readonly validator: KnownPeer
+  readonly error: SubnetError
+}
+
+/** As `StorageClient.put`. */
+export async function putObject(
+  source: PutSource,
+  components: PutComponents,
+  init: PutInit,
+  options: PutOptions,
+): Promise<PutResult> {
+  const { clock } = components
+  const profile = options.profile ?? init.defaultProfile
+  const found = await options.journal?.load()
+  const earlier = found?.profile === profile ? found : undefined
+  const record = earlier ?? newRecord(profile, components)
+  const validators = preferring(components.peers.permittedValidators(record.objectKey), earlier?.validator)
+  const endMs = clock.monotonicMs() + PLACING_TIMEOUT_MS
+  const tried: Tried[] = []
+  let hasBegun = false
+  const read = async function* () {
+    hasBegun = true
+    yield* typeof source === 'function' ? source() : source
+  }
+  for (const validator of validators) {
+    if (!hasBegun && clock.monotonicMs() > endMs) break
+    try {
+      const own = { ...record, validator: validator.hotkey }
+      const put = new Put(components, init, { validator, record: own, resumes: earlier !== undefined })
+      const report = (await put.committed(options)) ?? (await put.upload(read(), options))
+      await options.journal?.remove()
+      const { objectKey } = record
+      const capability = formatCapability({ kind: 'read', address: report.address, objectKey })
+      const resumed = earlier !== undefined
+      return { ...report, capability, profile, resumed, validatorsTried: tried.length }
+    } catch (error) {
+      options.signal?.throwIfAborted()
+      if (!isSubnetError(error) || OWN.has(error.code) || error.data.largestBytes !== undefined) throw error
+      tried.push({ validator, error })
+      if (!hasBegun) continue
+      if (error.data.lostValidator === undefined) throw error
+      if (typeof source !== 'function') throw lostFor(error, 'put it again, another one will take it')
+    }
+  }
+  throw nobodyTakesIt(tried, validators.length)
+}
+
+function newRecord(
+  profile: ProfileName,
+  { random, clock }: PutComponents,
+): Omit<PutRecord, 'validator' | 'committing'> {
+  return {
+    objectKey: random.bytes(OBJECT_KEY_BYTES),
+    put: random.bytes(16),
+    profile,
+    createdUnixSeconds: Math.floor(clock.nowMs() / 1000),
+  }
+}
+
+/** The one that placed an earlier run first, for only there it is known. */
+function preferring(validators: readonly KnownPeer[], preferred: Uint8Array | undefined): KnownPeer[] {
+  const isPreferred = ({ hotkey }: KnownPeer) => preferred !== undefined && equals(hotkey, preferred)
+  return [...validators].sort((a, b) => Number(isPreferred(b)) - Number(isPreferred(a)))
+}
+
+interface PutTask {
+  readonly validator: KnownPeer
+  readonly record: PutRecord
+  /** An earlier run may have left chunks at the miners. */
+  readonly resumes: boolean
+}
+
+/** One put at one validator. */
+class Put {
+  readonly #components: PutComponents
+  readonly #init: PutInit
+  readonly #task: PutTask
+
+  constructor(components: PutComponents, init: PutInit, task: PutTask) {
+    this.#components = components
+    this.#init = init
+    this.#task = task
+  }
+
+  /** The report of an earlier run that was interrupted after this validator had counted the object. */
+  async committed(options: PutOptions): Promise<UploadReport | undefined> {
+    const { validator, record } = this.#task
+    if (record.committing === undefined) return undefined
+    try {
+      const question = { object: record.committing.address, firstSegment: 0, segments: 0 }
+      await this.#components.orders.locate(validator, question, options)
+      return record.committing
+    } catch (error) {
+      if (isSubnetError(error, 'NOT_FOUND')) return undefined
+      throw error
+    }
+  }
+
+  async upload(source: AsyncIterable<Uint8Array>, options: PutOptions): Promise<UploadReport> {
+    const { validator, record, resumes } = this.#task
+    const { journal } = options
+    const { committing: _, ...unfinished } = record
+    await journal?.save(unfinished)
+    return await upload(
+      source,
+      {
+        domain: this.#init.domain,
+        validator,
+        profile: PROFILES[record.profile],
+        objectKey: record.objectKey,
+        leaseBlocks: options.leaseBlocks ?? this.#init.defaultLeaseBlocks,
+        createdUnixSeconds: record.createdUnixSeconds,
+        put: record.put,
+        resumes,
+        beforeCommit: async (report) => await journal?.save({ ...unfinished, committing: report }),
+        ...(options.sizeBytes === undefined ? {} : { sizeBytes: options.sizeBytes }),
+      },
+      this.#components,
+      options,
+    )
+  }
+}
+
+function lostFor(error: SubnetError, advice: string): SubnetError {
+  const { code, data } = error
+  return new SubnetError(code, `${error.message}; ${advice}`, { cause: error.cause, data, retryable: true })
+}
+
+/** What each validator said; the code is that of the first one that answered at all. */
+function nobodyTakesIt(tried: readonly Tried[], validators: number): SubnetError {
+  const answered = tried.find(({ error }) => !UNREACHABLE.has(error.code))?.error
+  if (answered !== undefined && tried.length === 1) return answered
+  const words = tried.map(({ validator, error }) => {
+    return `${toSs58(validator.hotkey)} ${error.code}: ${error.message}`
+  })
+  const many = validators === 1 ? 'the one validator does not take' : `none of ${validators} validators takes`
+  const what = answered === undefined ? 'none of them can be reached' : 'they were tried in this order'
+  const text =
+    validators === 0
+      ? 'no validator has published an address'
+      : `${many} the object; ${what}: ${words.join('; ')}`
+  return new SubnetError(answered?.code ?? 'TOO_FEW_PEERS', text, {
+    cause: answered ?? tried[0]?.error,
+    data: { ...answered?.data, validators: words },
+  })
+}
