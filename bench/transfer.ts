@@ -17,6 +17,7 @@ import { OrderTally } from '../protocols/retrieve/receipt.js'
 import { systemClock } from '../src/base/clock.js'
 import { silentLogger } from '../src/base/log.js'
 import { seededRandom, systemRandom } from '../src/base/random.js'
+import { release } from '../src/base/release.js'
 import { MIB } from '../src/base/units.js'
 import { Devnet } from '../src/cli/devnet/devnet.js'
 import type { PeerAddress } from '../src/net/net.js'
@@ -164,7 +165,10 @@ async function fetchAll(client: SubnetClient, stored: Stored): Promise<void> {
   const stream = await RetrieveStream.open(components, candidatePeer(holder), tallyOf(client, holder))
   const queue = [...stored.references]
   const worker = async () => {
-    for (let next = queue.shift(); next !== undefined; next = queue.shift()) await stream.get(next)
+    for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
+      // As the decoder does when it is done with them.
+      release((await stream.get(next)).content.bytes)
+    }
   }
   await Promise.all(Array.from({ length: DEPTH }, worker))
   await stream.close()

@@ -27,6 +27,9 @@ import {
 import type { OrderTally } from './receipt.js'
 import { RECEIPT_STEP_BYTES } from './receipt.js'
 
+/** After this long a body is answered with new credit whatever is left of the old. */
+const SILENCE_MS = RETRIEVE_IDLE_TIMEOUT_MS / 4
+
 export interface LeafRange {
   readonly firstLeaf: number
   readonly leaves: number
@@ -34,11 +37,25 @@ export interface LeafRange {
 
 type BodyHeader = Extract<RetrieveAnswer, { type: 'body' }>
 
-interface Pending {
+/** A body on its way in. */
+interface Body<T> {
+  readonly push: (piece: Uint8Array) => void
+  /** Verifies it; throws `MISMATCH`. */
+  readonly finish: (proof: readonly Uint8Array[]) => T
+}
+
+/** What a request takes for its answer. */
+interface Wanted<T> {
   /** The length the body must have, given what its header says of the chunk; throws if that is another chunk. */
   readonly expect: (header: BodyHeader) => number
-  /** Verifies the body and hands it on; throws `MISMATCH`. */
-  readonly accept: (bytes: Uint8Array, proof: readonly Uint8Array[]) => void
+  /** Called when the body begins to come. */
+  readonly receive: (lengthBytes: number) => Body<T>
+}
+
+interface Pending {
+  readonly expect: (header: BodyHeader) => number
+  /** What takes the body, and hands it on when it is whole. */
+  readonly receive: (lengthBytes: number) => Body<void>
   readonly reject: (error: unknown) => void
 }
 
@@ -52,6 +69,9 @@ export class RetrieveStream {
   readonly #pending = new Map<number, Pending>()
   #next = 0
   #consumedBytes = 0
+  /** Credit so far. */
+  #givenBytes = RETRIEVE_CREDIT_BYTES
+  #spokeMs = 0
   /** A body is being read: while its bytes come, none is missing. */
   #receiving = false
   #silence: Timer | undefined
@@ -109,36 +129,34 @@ export class RetrieveStream {
    * verify is `MISMATCH` and ends the stream.
    */
   async get(reference: ChunkReference, range?: LeafRange, options: AbortOptions = {}): Promise<VerifiedSpan> {
-    return await this.#request<VerifiedSpan>(
-      reference.digest,
-      range,
-      ({ sizeBytes }) => {
+    const wanted: Wanted<VerifiedSpan> = {
+      expect: ({ sizeBytes }) => {
         if (sizeBytes !== reference.sizeBytes) {
           throw new SubnetError('MISMATCH', `${this.peer.peerId} has another chunk under this digest`)
         }
         return rangeBytes(sizeBytes, range)
       },
-      (bytes, proof) =>
+      receive: (lengthBytes) =>
         range === undefined
-          ? VerifiedSpan.chunk(reference, bytes)
-          : VerifiedSpan.leaves(reference, range.firstLeaf, bytes, proof),
-      options,
-    )
+          ? VerifiedSpan.receive(reference)
+          : wholeBody(lengthBytes, (bytes, proof) =>
+              VerifiedSpan.leaves(reference, range.firstLeaf, bytes, proof),
+            ),
+    }
+    return await this.#request(reference.digest, range, wanted, options)
   }
 
   /** A whole chunk of which only the digest is known, such as a manifest's root. */
   async getWhole(digest: Uint8Array, options: AbortOptions = {}): Promise<Uint8Array> {
-    return await this.#request(
-      digest,
-      undefined,
-      ({ sizeBytes }) => sizeBytes,
-      (bytes) => {
-        if (!equals(sha256(bytes), digest))
+    const wanted: Wanted<Uint8Array> = {
+      expect: ({ sizeBytes }) => sizeBytes,
+      receive: (lengthBytes) =>
+        wholeBody(lengthBytes, (bytes) => {
+          if (equals(sha256(bytes), digest)) return bytes
           throw new SubnetError('MISMATCH', 'the bytes are not what was asked for')
-        return bytes
-      },
-      options,
-    )
+        }),
+    }
+    return await this.#request(digest, undefined, wanted, options)
   }
 
   /** Confirms what came and says that nothing more will be asked. */
@@ -154,20 +172,26 @@ export class RetrieveStream {
   async #request<T>(
     digest: Uint8Array,
     range: LeafRange | undefined,
-    expect: Pending['expect'],
-    verify: (bytes: Uint8Array, proof: readonly Uint8Array[]) => T,
+    { expect, receive }: Wanted<T>,
     options: AbortOptions,
   ): Promise<T> {
     const release = await this.#slots.acquire(1, options)
     const answer = new Promise<T>((resolve, reject) => {
-      const accept: Pending['accept'] = (bytes, proof) => resolve(verify(bytes, proof))
+      const pending: Pending = {
+        expect,
+        receive: (lengthBytes) => {
+          const { push, finish } = receive(lengthBytes)
+          return { push, finish: (proof) => resolve(finish(proof)) }
+        },
+        reject,
+      }
       const number = this.#next
       this.#next += 1
       const { firstLeaf, leaves } = range ?? { firstLeaf: 0, leaves: 0 }
       const writing = this.#writer.run(async () => {
         options.signal?.throwIfAborted()
         if (this.#failure !== undefined) throw this.#failure
-        this.#pending.set(number, { expect, accept, reject })
+        this.#pending.set(number, pending)
         if (this.#silence === undefined) this.#listen()
         await this.#write({ type: 'get', number, digest, firstLeaf, leaves })
       })
@@ -219,19 +243,33 @@ export class RetrieveStream {
     }
     this.#receiving = true
     this.#listen()
-    const bytes = await this.#frames.readBytes(lengthBytes)
+    const body = pending.receive(lengthBytes)
+    await this.#frames.readBody(lengthBytes, body.push)
     this.#receiving = false
-    pending.accept(bytes, answer.proof)
+    body.finish(answer.proof)
     this.#pending.delete(answer.number)
     this.#consumedBytes += lengthBytes
     this.#tally?.add(lengthBytes)
-    await this.#writer.run(() => this.#giveCredit(RECEIPT_STEP_BYTES))
+    if (this.#mustSpeak) await this.#writer.run(() => this.#giveCredit(RECEIPT_STEP_BYTES))
+  }
+
+  /**
+   * Not at every body: half of the credit is more than any request needs, and each word of ours is a packet. But on a slow
+   * line at every one, for the miner waits for no more than that.
+   */
+  get #mustSpeak(): boolean {
+    const usedBytes = this.#consumedBytes + RETRIEVE_CREDIT_BYTES - this.#givenBytes
+    if (usedBytes >= RETRIEVE_CREDIT_BYTES / 2) return true
+    if ((this.#tally?.unconfirmedBytes ?? 0) >= RECEIPT_STEP_BYTES) return true
+    return this.#clock.monotonicMs() - this.#spokeMs >= SILENCE_MS
   }
 
   /** To be called by the one who holds the writer: receipts leave in the order in which they are signed. */
   async #giveCredit(receiptStepBytes: number): Promise<void> {
     const receipt = this.#tally?.sign(receiptStepBytes)
     const bytes = this.#consumedBytes + RETRIEVE_CREDIT_BYTES
+    this.#givenBytes = bytes
+    this.#spokeMs = this.#clock.monotonicMs()
     await this.#write({ type: 'credit', bytes, ...(receipt === undefined ? {} : { receipt }) })
   }
 
@@ -253,6 +291,22 @@ export class RetrieveStream {
     for (const pending of this.#pending.values()) pending.reject(this.#failure)
     this.#pending.clear()
     this.#frames.abort(this.#failure)
+  }
+}
+
+/** A body that is verified when it is whole. */
+function wholeBody<T>(
+  lengthBytes: number,
+  verify: (bytes: Uint8Array, proof: readonly Uint8Array[]) => T,
+): Body<T> {
+  const bytes = new Uint8Array(lengthBytes)
+  let filled = 0
+  return {
+    push(piece) {
+      bytes.set(piece, filled)
+      filled += piece.length
+    },
+    finish: (proof) => verify(bytes, proof),
   }
 }
 

@@ -47,6 +47,8 @@ export interface OrderAccount {
  * fast holds it for milliseconds. With what `store` may have in flight it leaves a miner of 300 stalled peers below 512 MiB.
  */
 export const BODIES_BYTES_MAX = 48 * CHUNK_SIZE
+/** Why a wait for a body's end is broken off when the next body is behind it. One for all: its stack says nothing. */
+const LET_GO = new DOMException('nobody waits for it', 'AbortError')
 /** What may be left of a body whose write has resolved. */
 const TAIL_BYTES_MAX = 256 * KIB
 /** By what right a stream reads. */
@@ -258,7 +260,7 @@ export class RetrieveExchange {
     const scope = childSignal(this.#scope.signal)
     this.#letGo = () => {
       release()
-      scope.abort(new DOMException('nobody waits for it', 'AbortError'))
+      scope.abort(LET_GO)
       scope[Symbol.dispose]()
     }
     this.#draining = this.#components.frames.drained(Math.min(lengthBytes, TAIL_BYTES_MAX), scope).then(

@@ -6,7 +6,7 @@ import { z } from 'zod'
 import { SubnetError } from '../../src/base/errors.js'
 import { MIB } from '../../src/base/units.js'
 import type { SignatureScheme, Signer } from '../../src/crypto/keys.js'
-import { verifySignature } from '../../src/crypto/keys.js'
+import { verifierOf } from '../../src/crypto/keys.js'
 import { integer, signatureField } from '../common/schema.js'
 import type { WireDomain } from '../common/signed.js'
 import { taggedBytes } from '../common/signed.js'
@@ -34,15 +34,21 @@ export function signReceipt(client: Signer, domain: WireDomain, order: Order, by
   return { bytes, signature: client.sign(receiptBytes(domain, order, bytes)) }
 }
 
-/** Throws `INVALID` for more bytes than the order permits, `BAD_SIGNATURE` unless the order's client signed. */
-export function checkReceipt(
-  { bytes, signature }: Receipt,
+/**
+ * What checks the receipts of an order: throws `INVALID` for more bytes than the order permits, `BAD_SIGNATURE` unless the
+ * order's client signed.
+ */
+export function receiptCheck(
   order: Order,
-  { domain, scheme }: { readonly domain: WireDomain; readonly scheme: SignatureScheme },
-): void {
-  if (bytes > order.maxBytes) throw new SubnetError('INVALID', 'receipt: more bytes than the order permits')
-  if (!verifySignature(scheme, order.client, receiptBytes(domain, order, bytes), signature)) {
-    throw new SubnetError('BAD_SIGNATURE', 'receipt: the signature does not verify')
+  domain: WireDomain,
+  scheme: SignatureScheme,
+): (receipt: Receipt) => void {
+  const verify = verifierOf(scheme, order.client)
+  return ({ bytes, signature }) => {
+    if (bytes > order.maxBytes) throw new SubnetError('INVALID', 'receipt: more bytes than the order permits')
+    if (!verify(receiptBytes(domain, order, bytes), signature)) {
+      throw new SubnetError('BAD_SIGNATURE', 'receipt: the signature does not verify')
+    }
   }
 }
 
@@ -73,9 +79,14 @@ export class OrderTally {
     this.#gotBytes += bytes
   }
 
+  /** Got and not signed for. */
+  get unconfirmedBytes(): number {
+    return this.#gotBytes - (this.#newest?.bytes ?? 0)
+  }
+
   /** A new receipt, if at least `stepBytes` were got since the last one. */
   sign(stepBytes: number): Receipt | undefined {
-    if (this.#gotBytes - (this.#newest?.bytes ?? 0) < stepBytes) return undefined
+    if (this.unconfirmedBytes < stepBytes) return undefined
     const { signer, domain } = this.#components
     this.#newest = signReceipt(signer, domain, this.order, this.#gotBytes)
     return this.#newest

@@ -17,7 +17,7 @@ import {
 } from './exchange.js'
 import { RETRIEVE, retrieveOpenSchema } from './messages.js'
 import type { Receipt } from './receipt.js'
-import { checkReceipt } from './receipt.js'
+import { receiptCheck } from './receipt.js'
 
 export interface AccountRequest {
   /** A receipt given earlier, whose signature is good: what it confirms was sent, though we may have forgotten it. */
@@ -75,7 +75,7 @@ export function serveRetrieve(components: RetrieveServerComponents, init: Retrie
       return
     }
     const scheme = session.role === 'client' ? 'ed25519' : 'sr25519'
-    const check = (each: Receipt) => checkReceipt(each, order, { domain: init.domain, scheme })
+    const check = receiptCheck(order, init.domain, scheme)
     if (receipt !== undefined) check(receipt)
     let exchange: RetrieveExchange | undefined
     const account = await handler.account(order, { receipt, onRoom: () => exchange?.wake() })

@@ -31,6 +31,20 @@ export function sha256Of(pieces: Iterable<Uint8Array>): Uint8Array {
   return Uint8Array.from(hash.digest())
 }
 
+/** SHA-256 over pieces as they come. */
+export class Sha256 {
+  readonly #hash = crypto.createHash('sha256')
+
+  update(piece: Uint8Array): void {
+    this.#hash.update(piece)
+  }
+
+  /** Once. */
+  finish(): Uint8Array {
+    return Uint8Array.from(this.#hash.digest())
+  }
+}
+
 /** HKDF-SHA256 (RFC 5869); `info` is the domain, written as text. */
 export function hkdf(
   key: Uint8Array,

@@ -62,6 +62,9 @@ export function ed25519Signer(seed: Uint8Array): Signer {
   }
 }
 
+/** Never throws: what is no signature, or no key, does not verify. */
+export type Verify = (message: Uint8Array, signature: Uint8Array) => boolean
+
 /** True only for a well-formed signature of exactly this message by exactly this key. Never throws. */
 export function verifySignature(
   scheme: SignatureScheme,
@@ -69,19 +72,36 @@ export function verifySignature(
   message: Uint8Array,
   signature: Uint8Array,
 ): boolean {
-  if (publicKey.length !== PUBLIC_KEY_BYTES || signature.length !== SIGNATURE_BYTES) return false
+  return verifierOf(scheme, publicKey)(message, signature)
+}
+
+/** As `verifySignature`, for many messages of one key: an ed25519 key is read once, which costs as much as a check. */
+export function verifierOf(scheme: SignatureScheme, publicKey: Uint8Array): Verify {
+  if (publicKey.length !== PUBLIC_KEY_BYTES) return () => false
+  let verify: Verify
   try {
-    if (scheme === 'sr25519') return sr25519Verify(signature, message, publicKey)
-    const key = createPublicKey({
-      key: Buffer.concat([SPKI_ED25519, publicKey]),
-      format: 'der',
-      type: 'spki',
-    })
-    return nodeVerify(null, message, key, signature)
+    verify =
+      scheme === 'sr25519'
+        ? (message, signature) => sr25519Verify(signature, message, publicKey)
+        : ed25519Verify(publicKey)
   } catch {
-    // Both libraries throw on bytes that are no point of the curve: that is a signature that does not verify.
-    return false
+    // Bytes that are no key have signed nothing.
+    return () => false
   }
+  return (message, signature) => {
+    if (signature.length !== SIGNATURE_BYTES) return false
+    try {
+      return verify(message, signature)
+    } catch {
+      // Both libraries throw on bytes that are no point of the curve: that is a signature that does not verify.
+      return false
+    }
+  }
+}
+
+function ed25519Verify(publicKey: Uint8Array): Verify {
+  const key = createPublicKey({ key: Buffer.concat([SPKI_ED25519, publicKey]), format: 'der', type: 'spki' })
+  return (message, signature) => nodeVerify(null, message, key, signature)
 }
 
 /** SS58 text of a 32-byte public key, as wallets and explorers show it. */

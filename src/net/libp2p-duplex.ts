@@ -18,14 +18,22 @@ export const UNSENT_MAX_BYTES = 256 * KIB
  * (65,519 bytes) with it. A reader gets no byte of a frame before the last, so on a slow line its size is a silence.
  */
 const WRITE_SLICE_BYTES = 65_519 - 12
-/** Consumed input after which the sender gets new window: half of yamux's first, so that it never waits for the rest. */
+/**
+ * Consumed input after which the sender gets new window: half of yamux's first, and half of what that has grown to, so
+ * that it never waits for the rest.
+ */
 export const WINDOW_STEP_BYTES = 128 * KIB
 /** Unread pieces up to this size are joined with the one before: a flood of one-byte frames must not cost an object each. */
 const SMALL_PIECE_BYTES = 4 * KIB
 const JOINED_MAX_BYTES = 64 * KIB
 
 /** The two methods of every libp2p stream (its base class `AbstractStream`) that stop and restart the sender. */
-type HoldableStream = Stream & { sendPause(): void; sendResume(): void }
+type HoldableStream = Stream & {
+  sendPause(): void
+  sendResume(): void
+  /** Yamux: what the sender may have under way. */
+  readonly recvWindow?: number
+}
 
 export class Libp2pDuplex implements Duplex {
   readonly remotePeer: string
@@ -192,7 +200,8 @@ export class Libp2pDuplex implements Duplex {
 
   #consumed(bytes: number): void {
     this.#consumedBytes += bytes
-    if (this.#consumedBytes < WINDOW_STEP_BYTES || this.#unread.bytes > UNREAD_MAX_BYTES) return
+    const stepBytes = Math.max(WINDOW_STEP_BYTES, (this.#stream.recvWindow ?? 0) / 2)
+    if (this.#consumedBytes < stepBytes || this.#unread.bytes > UNREAD_MAX_BYTES) return
     if (!this.#held || this.#stream.status !== 'open') return
     this.#held = false
     this.#consumedBytes = 0

@@ -4,7 +4,7 @@
  */
 import { equals } from 'uint8arrays/equals'
 import { invariant, SubnetError } from '../base/errors.js'
-import { sha256 } from '../crypto/hash.js'
+import { Sha256, sha256 } from '../crypto/hash.js'
 import { LEAF_BYTES, LeafHasher, verifyRange } from '../crypto/merkle.js'
 
 /** What a manifest says of a stored chunk. */
@@ -31,6 +31,13 @@ export interface SpanContent {
   readonly bytes: Uint8Array
 }
 
+export interface ChunkReceiver {
+  /** The next bytes, which are copied; a `RangeError` beyond the chunk's size. */
+  push(piece: Uint8Array): void
+  /** Once, after the last piece. Throws `MISMATCH` if this is not the chunk. */
+  finish(): VerifiedSpan
+}
+
 /** Stored bytes of one chunk, whole or some of its leaves, that were checked against its reference. */
 export class VerifiedSpan {
   readonly #content: SpanContent
@@ -51,9 +58,28 @@ export class VerifiedSpan {
   /** A whole chunk. Throws `MISMATCH` if the bytes do not hash to the digest. */
   static chunk(reference: ChunkReference, bytes: Uint8Array): VerifiedSpan {
     if (bytes.length !== reference.sizeBytes || !equals(sha256(bytes), reference.digest)) {
-      throw new SubnetError('MISMATCH', 'the bytes are not the chunk that the manifest names')
+      throw notTheChunk()
     }
     return new VerifiedSpan({ reference, offsetBytes: 0, bytes })
+  }
+
+  /** A whole chunk that is yet to come, hashed as it does: its bytes are in the cache then, and half as dear. */
+  static receive(reference: ChunkReference): ChunkReceiver {
+    // Not zeroed first: `finish` has seen every byte filled.
+    const bytes = new Uint8Array(Buffer.allocUnsafeSlow(reference.sizeBytes).buffer)
+    const hash = new Sha256()
+    let filled = 0
+    return {
+      push(piece) {
+        bytes.set(piece, filled)
+        hash.update(piece)
+        filled += piece.length
+      },
+      finish() {
+        if (filled !== bytes.length || !equals(hash.finish(), reference.digest)) throw notTheChunk()
+        return new VerifiedSpan({ reference, offsetBytes: 0, bytes })
+      },
+    }
   }
 
   /** Leaves from `firstLeaf` on, with their proof. Throws `MISMATCH` if they do not lead to the audit root. */
@@ -82,4 +108,8 @@ export class VerifiedSpan {
     invariant(start >= 0 && start + lengthBytes <= bytes.length, 'the span holds these bytes')
     return bytes.subarray(start, start + lengthBytes)
   }
+}
+
+function notTheChunk(): SubnetError {
+  return new SubnetError('MISMATCH', 'the bytes are not the chunk that the manifest names')
 }

@@ -39,7 +39,7 @@ import {
 import { checkOrder, type Order } from '../../protocols/order/order.js'
 import { serveOrders } from '../../protocols/order/server.js'
 import { retrieveAnswerSchema, retrieveOpenedSchema } from '../../protocols/retrieve/messages.js'
-import { checkReceipt, type Receipt, signReceipt } from '../../protocols/retrieve/receipt.js'
+import { type Receipt, receiptCheck, signReceipt } from '../../protocols/retrieve/receipt.js'
 import { serveRetrieve } from '../../protocols/retrieve/server.js'
 import { storeAnswerSchema, storeOpenedSchema } from '../../protocols/store/messages.js'
 import { serveStore } from '../../protocols/store/server.js'
@@ -565,8 +565,7 @@ function retrieveServer(): Fuzzed {
       ...components,
       handler: {
         account: async (order, { receipt }) => {
-          const check = (each: Receipt) =>
-            checkReceipt(each, order, { domain: TEST_DOMAIN, scheme: 'ed25519' })
+          const check = (each: Receipt) => receiptCheck(order, TEST_DOMAIN, 'ed25519')(each)
           if (receipt !== undefined) check(receipt)
           return { ...freeAccount(), confirm: check }
         },

@@ -9,7 +9,7 @@ import { checkLeaseCounted, checkLeaseHeld, signedLeaseSchema } from '../../../p
 import { confirmSchema } from '../../../protocols/lease/messages.js'
 import { checkOrder } from '../../../protocols/order/order.js'
 import { retrieveOpenSchema } from '../../../protocols/retrieve/messages.js'
-import { checkReceipt } from '../../../protocols/retrieve/receipt.js'
+import { receiptCheck } from '../../../protocols/retrieve/receipt.js'
 import { storeOpenSchema } from '../../../protocols/store/messages.js'
 import { cryptoReady, verifySignature } from '../../../src/crypto/keys.js'
 import { duplexPair } from '../../kit/duplex-pair.js'
@@ -81,7 +81,7 @@ describe('the vectors of the wire', () => {
     }
     const used = decode('retrieve: open of an order used before', retrieveOpenSchema)
     assert.ok(used.order !== undefined && used.receipt !== undefined)
-    checkReceipt(used.receipt, used.order, { domain: VECTOR_DOMAIN, scheme: 'ed25519' })
+    receiptCheck(used.order, VECTOR_DOMAIN, 'ed25519')(used.receipt)
     for (const name of ['store: open', 'retrieve: open']) {
       const { order } = decode(name, storeOpenSchema)
       checkOrder(order, { ...order, domain: VECTOR_DOMAIN, authority })
