@@ -213,7 +213,7 @@ export class MockSubtensor implements AsyncDisposable {
   #free(signer: string): number {
     const found = this.head.storage.get(secondEncoder().key('system', 'account', signer))
     if (found === undefined) return 0
-    const account = secondEncoder().registry.createType('AccountInfo', found).toJSON() as {
+    const account = secondEncoder().types.createType('AccountInfo', found).toJSON() as {
       data: { free: number }
     }
     return account.data.free
@@ -338,8 +338,8 @@ export class MockSubtensor implements AsyncDisposable {
   #isSigned(bytes: string): boolean {
     const extrinsic = extrinsicOf(bytes)
     const birth = extrinsic.era.asMortalEra.birth(this.head.number)
-    const { registry } = secondEncoder()
-    const payload = registry.createType(
+    const { types } = secondEncoder()
+    const payload = types.createType(
       'ExtrinsicPayload',
       {
         method: extrinsic.method.toHex(),
