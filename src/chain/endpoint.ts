@@ -17,21 +17,18 @@ export interface ChainComponents {
   readonly logger: Logger
 }
 
-export interface ChainInit {
-  /** The subnet; a devchain has one of its own, on a real chain it must be given. */
-  readonly netuid?: number | undefined
-}
-
 const SUPPORTED = `write dev://host:port for a devchain, or ${ENDPOINT_FORMS}`
 
-/** The chain at `endpoint`; throws `CONFIG` for an endpoint that is malformed or not supported. */
-export function connectChain(endpoint: string, components: ChainComponents, init: ChainInit = {}): Chain {
+/**
+ * The chain at `endpoint`, seen from the subnet `netuid`: a devchain's first by default, on a real chain it must be given.
+ * Throws `CONFIG` for an endpoint that is malformed or not supported.
+ */
+export function connectChain(endpoint: string, components: ChainComponents, netuid?: number): Chain {
   const subtensor = subtensorEndpoints(endpoint)
   if (subtensor === undefined) {
     const api = new DevchainClient(components, { authority: devchainAuthority(endpoint) })
-    return new DevchainAdapter({ api, clock: components.clock })
+    return new DevchainAdapter({ api, clock: components.clock }, netuid === undefined ? {} : { netuid })
   }
-  const { netuid } = init
   if (netuid === undefined)
     throw new SubnetError('CONFIG', `${endpoint} has many subnets: --netuid is needed`)
   return new SubtensorChain(components, { ...subtensor, netuid })

@@ -69,6 +69,12 @@ export const SETTINGS = {
     z.coerce.number().int().min(10).max(600_000),
     DEFAULT_DEVCHAIN_BLOCK_MS,
   ),
+  'subtensor.devchain_path': setting(
+    'directory of that devchain (default <db_root_path>/dev/chain)',
+    '<path>',
+    text,
+    undefined,
+  ),
   db_root_path: setting('directory under which nodes keep their data', '<path>', text, defaultDbRootPath()),
   node_name: setting('names this node and its directory (default <role>-1)', '<name>', text, undefined),
   capacity: setting('miner: bytes offered, such as 500GiB', '<size>', size, undefined),

@@ -75,7 +75,7 @@ export class SubnetClient implements Startable {
     await cryptoReady()
     const given = this.#init.chain
     const chain =
-      typeof given === 'string' ? connectChain(given, { clock, random, logger }, this.#init) : given
+      typeof given === 'string' ? connectChain(given, { clock, random, logger }, this.#init.netuid) : given
     const view = new SubnetView({ chain, logger })
     const base = sequence([...(typeof given === 'string' ? [chain] : []), view])
     await base.start(options)

@@ -187,7 +187,7 @@ async function checkChain(components: DoctorComponents, init: DoctorInit): Promi
   using scope = deadline(clock, CHAIN_TIMEOUT_MS, `the chain at ${given}`)
   let chain: Chain
   try {
-    chain = connectChain(given, components, init)
+    chain = connectChain(given, components, init.netuid)
     await chain.start({ signal: scope.signal })
   } catch (error) {
     const { code, message } = toSubnetError(error)

@@ -219,7 +219,7 @@ export class SubnetNode implements Startable {
     await cryptoReady()
     const given = this.#init.chain
     const chain =
-      typeof given === 'string' ? connectChain(given, { clock, random, logger }, this.#init) : given
+      typeof given === 'string' ? connectChain(given, { clock, random, logger }, this.#init.netuid) : given
     const view = new SubnetView({ chain, logger })
     // Nothing in the directory is read or written before it is certain that nobody else does.
     const lock = dataLock(dataPath)

@@ -213,7 +213,9 @@ describe('subnet-node: nodes', function () {
   async function startChain(
     neurons: readonly GenesisNeuron[],
   ): Promise<AsyncDisposable & { readonly endpoint: string }> {
-    const genesis = { ...DEVCHAIN_DEFAULTS, blockMs: 100, name: 'e2e', neurons }
+    // A full subnet stays full: nobody is pruned.
+    const parameters = { immunityPeriodBlocks: 0, minNonImmuneUids: UIDS_MAX }
+    const genesis = { ...DEVCHAIN_DEFAULTS, blockMs: 100, name: 'e2e', neurons, parameters }
     const devchain = new Devchain(components, { genesis })
     await devchain.start()
     const server = new DevchainServer({ ...components, devchain }, { port: 0 })

@@ -11,7 +11,7 @@ import type { GenesisSpec } from '../../src/chain/devchain/genesis.js'
 import { connectChain } from '../../src/chain/endpoint.js'
 import { cryptoReady } from '../../src/crypto/keys.js'
 import { testColdkey, testHotkey } from '../kit/chain-keys.js'
-import { startDevchain, startServer, type TestDevchain } from '../kit/devchain.js'
+import { startDevchain, startServer, TEST_GENESIS, type TestDevchain } from '../kit/devchain.js'
 import type { FakeClock } from '../kit/fake-clock.js'
 import { until } from '../kit/until.js'
 
@@ -71,7 +71,8 @@ describe('devchain server and clients that misbehave', () => {
     assert.equal((await answerTo(socket, request('constructor'))).error.code, -32_601)
     assert.equal((await answerTo(socket, request('metagraph', { block: 'x' }))).error.code, -32_602)
     assert.equal(
-      (await answerTo(socket, request('metagraph', { block: 9 }))).error.data.data.reason,
+      (await answerTo(socket, request('metagraph', { netuid: TEST_GENESIS.netuid, block: 9 }))).error.data
+        .data.reason,
       'UnknownBlock',
     )
     const submitted = await answerTo(socket, request('submit', { body: '0x00', signature: '0x' }))
@@ -128,7 +129,8 @@ describe('devchain server and clients that misbehave', () => {
     const socket = await open(server)
     const gone = closed(socket)
     socket.pause()
-    for (let i = 0; i < 1_000; i += 1) socket.send(request('metagraph', { block: 0 }))
+    for (let i = 0; i < 1_000; i += 1)
+      socket.send(request('metagraph', { netuid: TEST_GENESIS.netuid, block: 0 }))
     // Only a socket that reads again can notice that it was cut off.
     await until(() => socket.bufferedAmount === 0, soon)
     socket.resume()

@@ -3,39 +3,33 @@ import { WebSocketServer } from 'ws'
 import { isSubnetError } from '../../src/base/errors.js'
 import { silentLogger } from '../../src/base/log.js'
 import { seededRandom } from '../../src/base/random.js'
-import type { Chain } from '../../src/chain/chain.js'
+import type { Chain, Faucet } from '../../src/chain/chain.js'
 import type { DevchainServerLimits } from '../../src/chain/devchain/devchain-server.js'
 import type { GenesisSpec } from '../../src/chain/devchain/genesis.js'
 import { connectChain } from '../../src/chain/endpoint.js'
 import { cryptoReady } from '../../src/crypto/keys.js'
-import { CONFORMANCE_TEMPO, chainConformance } from '../conformance/chain.js'
+import { chainConformance } from '../conformance/chain.js'
 import { testColdkey, testHotkey, testRecord } from '../kit/chain-keys.js'
-import { nextBlock, startDevchain, startServer, type TestDevchain } from '../kit/devchain.js'
+import { devchainHarness, nextBlock, startDevchain, startServer, type TestDevchain } from '../kit/devchain.js'
 import { FakeClock } from '../kit/fake-clock.js'
 import { until } from '../kit/until.js'
 
 const soon = { deadlineMs: 5_000 }
 
+function faucetOf(chain: Chain): Faucet {
+  return chain.faucet ?? assert.fail('a devchain has a faucet')
+}
+
 function clientOf(endpoint: string, clock: FakeClock): Chain {
   return connectChain(endpoint, { clock, random: seededRandom('client'), logger: silentLogger })
 }
 
-chainConformance('devchain over WebSocket', async () => {
-  const test = await startDevchain({ tempo: CONFORMANCE_TEMPO })
-  const server = await startServer(test)
-  const chain = clientOf(server.endpoint, test.clock)
-  await chain.start()
-  return {
-    chain,
-    nextBlock: () => nextBlock(test, chain),
-    async [Symbol.asyncDispose]() {
-      await chain.stop()
-      await server.stop()
-      await test.devchain.stop()
-      assert.equal(test.clock.pendingTimers, 0)
-    },
-  }
-})
+chainConformance('devchain over WebSocket', (wish) =>
+  devchainHarness(wish, async (test) => {
+    const server = await startServer(test)
+    return { chain: clientOf(server.endpoint, test.clock), close: () => server.stop() }
+  }),
+)
 
 describe('devchain over WebSocket: one client and its server', () => {
   const disposals: (() => Promise<unknown>)[] = []
@@ -88,7 +82,7 @@ describe('devchain over WebSocket: one client and its server', () => {
     for (const call of [chain.head(), chain.metagraph(), chain.records(), chain.randomness(0)]) {
       await assert.rejects(call, unavailable)
     }
-    await assert.rejects(chain.addStake(testHotkey(1).signer, 1n), unavailable)
+    await assert.rejects(faucetOf(chain).stake(testHotkey(1).signer, 1n), unavailable)
     await serve(test, {}, port)
     await until(isBack(chain, test.clock), soon)
     const before = heads.length
@@ -102,7 +96,7 @@ describe('devchain over WebSocket: one client and its server', () => {
     const server = await startServer(test)
     const { port } = server
     const chain = await connected(server.endpoint, test.clock)
-    const waiting = chain.registerHotkey({ hotkey: testHotkey(1).signer, coldkey: testColdkey(1).address })
+    const waiting = faucetOf(chain).join({ hotkey: testHotkey(1).signer, coldkey: testColdkey(1).address })
     await until(() => test.devchain.nonce(testHotkey(1).address) === 1, soon)
     await server.stop()
     await until(isDown(chain), soon)
@@ -197,7 +191,7 @@ describe('devchain over WebSocket: one client and its server', () => {
       const genesisHash = `0x${'01'.repeat(32)}`
       const known: Record<string, unknown> = {
         constants: { genesisHash, netuid: 1, blockMs: 1_000, tempo: 20 },
-        subscribeHeads: { number: 0, hash: genesisHash },
+        subscribeHeads: { number: 0, hash: genesisHash, timestampMs: 0 },
       }
       sockets.on('connection', (socket) => {
         socket.on('message', (data) => {
@@ -250,7 +244,7 @@ describe('devchain over WebSocket: one client and its server', () => {
     })
 
     it('does not go back to a head that was overtaken by a newer one', async () => {
-      const head = { number: 5, hash: `0x${'05'.repeat(32)}` }
+      const head = { number: 5, hash: `0x${'05'.repeat(32)}`, timestampMs: 5 }
       const clock = new FakeClock()
       const chain = await connected(
         await oddServer(() => undefined, JSON.stringify({ jsonrpc: '2.0', method: 'head', params: head })),
@@ -266,7 +260,7 @@ describe('devchain over WebSocket: one client and its server', () => {
       await assert.rejects(chain.head(), unavailable)
     })
 
-    const metagraph = { netuid: 1, block: 0, neurons: [] }
+    const metagraph = { netuid: 1, block: 0, epoch: 0, nextEpochBlock: 20, neurons: [] }
     const answers: Record<string, (id: number) => string> = {
       'no JSON': () => 'garbage',
       'no JSON-RPC': () => '{"jsonrpc":"2.0"}',

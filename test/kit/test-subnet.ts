@@ -13,7 +13,7 @@ export const TEST_DOMAIN: WireDomain = { genesis: new Uint8Array(32).fill(7), ne
 
 const TEMPO = 10
 /** Of a neuron that no epoch has scored. */
-const NO_SCORES: NeuronScores = {
+export const NO_SCORES: NeuronScores = {
   lastUpdateBlock: 0,
   active: true,
   consensus: 0,

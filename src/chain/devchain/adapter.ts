@@ -1,59 +1,77 @@
 /**
- * The `Chain` port over a devchain, wherever it runs. Reads are cached by block, so a block costs one metagraph and one
- * set of records however many ask; writes are signed here and come back only with their effect in a block.
+ * The `Chain` port over a devchain, wherever it runs. Reads of a block are cached, so a block costs one metagraph and one
+ * set of records however many ask; writes are `writer.ts`.
  */
-import { type AbortOptions, deadline, raceAbort, type ScopedSignal } from '../../base/abort.js'
+import { type AbortOptions, raceAbort } from '../../base/abort.js'
 import type { Clock } from '../../base/clock.js'
-import { invariant, isSubnetError, SubnetError } from '../../base/errors.js'
-import { Semaphore } from '../../base/semaphore.js'
+import { invariant, SubnetError } from '../../base/errors.js'
 import { cryptoReady, type Signer, toSs58 } from '../../crypto/keys.js'
 import type {
+  Axon,
   BlockHead,
   Chain,
   ChainConstants,
   ChainRecord,
+  Faucet,
+  Hyperparameters,
   Metagraph,
   Neuron,
+  OwnerParameter,
   Registration,
+  SubnetIdentity,
+  SubnetInfo,
+  Weights,
+  WeightsReveal,
 } from '../chain.js'
+import { ipToBytes } from '../ip.js'
 import { encodeEndpoint } from '../record.js'
 import type { DevchainApi, Result } from './api.js'
 import { refusePublicGenesis } from './genesis.js'
-import { type SignedOperation, signOperation } from './operation.js'
 import { refusalOf, refused } from './refusals.js'
 import type { Call } from './state.js'
+import { DevchainWriter } from './writer.js'
 
-/** Blocks an operation may wait for inclusion before it is void. */
-const OPERATION_LIFETIME_BLOCKS = 16
-/** On top of the operation's life: time for the answers around it. */
-const EFFECT_GRACE_MS = 10_000
-/** Signed anew so often when others use the same hotkey at the same time. */
-const SIGNATURES_MAX = 5
-const WRITES_WAITING_MAX = 64
 const CACHED_BLOCKS_MAX = 8
 const U64_MAX = 2n ** 64n - 1n
+
+type Cached = 'metagraph' | 'records' | 'weights'
 
 export interface DevchainAdapterComponents {
   readonly api: DevchainApi
   readonly clock: Clock
 }
 
+export interface DevchainAdapterInit {
+  /** Default: the subnet that the devchain's genesis made. */
+  readonly netuid?: number
+}
+
 export class DevchainAdapter implements Chain {
   readonly #way: DevchainApi
-  readonly #clock: Clock
-  readonly #metagraphs = new Map<number, Promise<Metagraph>>()
-  readonly #records = new Map<number, Promise<ReadonlyMap<string, ChainRecord>>>()
-  /** By hotkey: its writes go one after the other, in nonce order. */
-  readonly #turns = new Map<string, Semaphore>()
-  readonly #writes = new Set<ScopedSignal>()
+  readonly #writer: DevchainWriter
+  readonly #netuid: number | undefined
+  readonly #cache = new Map<string, Promise<Result<Cached>>>()
+  readonly faucet: Faucet
   #constants: ChainConstants | undefined
   #lastHeadBlock = 0
   #unsubscribe: (() => void) | undefined
   #stopped: SubnetError | undefined
 
-  constructor(components: DevchainAdapterComponents) {
+  constructor(components: DevchainAdapterComponents, init: DevchainAdapterInit = {}) {
     this.#way = components.api
-    this.#clock = components.clock
+    this.#writer = new DevchainWriter(components)
+    this.#netuid = init.netuid
+    this.faucet = {
+      join: (registration, options = {}) => this.#join(registration, options),
+      stake: async (hotkey, amountRao, options = {}) => {
+        requireU64(amountRao)
+        await this.#write(hotkey, { kind: 'faucetStake', netuid: this.constants.netuid, amountRao }, options)
+      },
+      pay: async (coldkey, amountRao, options = {}) => {
+        requireU64(amountRao)
+        await this.#write(coldkey, { kind: 'faucetPay', amountRao }, options)
+      },
+    }
   }
 
   /** Every question goes this way, so none is asked after `stop`. */
@@ -70,12 +88,13 @@ export class DevchainAdapter implements Chain {
   async start(options: AbortOptions = {}): Promise<void> {
     await cryptoReady()
     this.#stopped = undefined
+    this.#writer.begin()
     this.#unsubscribe = this.#api.onHead((head) => this.#forgetOtherLife(head))
     try {
       await this.#api.start(options)
       const constants = await this.#api.call('constants', {}, options)
       refusePublicGenesis(constants.genesisHash)
-      this.#constants = constants
+      this.#constants = await this.#ofOwnSubnet(constants, options)
     } catch (error) {
       await this.stop()
       throw error
@@ -87,7 +106,7 @@ export class DevchainAdapter implements Chain {
     this.#unsubscribe = undefined
     const stopped = new SubnetError('STOPPED', 'the chain was stopped')
     this.#stopped = stopped
-    for (const write of this.#writes) write.abort(stopped)
+    this.#writer.end(stopped)
     await this.#way.stop()
   }
 
@@ -95,50 +114,174 @@ export class DevchainAdapter implements Chain {
     return this.#api.head(options)
   }
 
+  async finalizedHead(options: AbortOptions = {}): Promise<BlockHead> {
+    return this.#api.call('finalizedHead', {}, options)
+  }
+
   onHead(listener: (head: BlockHead) => void): () => void {
     return this.#way.onHead(listener)
   }
 
   async metagraph(options: AbortOptions & { readonly at?: number } = {}): Promise<Metagraph> {
-    const block = await this.#blockOr(options.at, options)
-    return this.#cached('metagraph', this.#metagraphs, block, options)
+    return this.#cached('metagraph', await this.#blockOr(options.at, options), options)
   }
 
   async records(options: AbortOptions = {}): Promise<ReadonlyMap<string, ChainRecord>> {
-    const block = await this.#blockOr(undefined, options)
-    return this.#cached('records', this.#records, block, options)
+    return this.#cached('records', await this.#blockOr(undefined, options), options)
+  }
+
+  async weights(options: AbortOptions = {}): Promise<Result<'weights'>> {
+    return this.#cached('weights', await this.#blockOr(undefined, options), options)
+  }
+
+  async hyperparameters(
+    options: AbortOptions & { readonly at?: number; readonly netuid?: number } = {},
+  ): Promise<Hyperparameters> {
+    const block = await this.#blockOr(options.at, options)
+    const netuid = options.netuid ?? this.constants.netuid
+    return this.#api.call('hyperparameters', { netuid, block }, options)
   }
 
   async randomness(block: number, options: AbortOptions = {}): Promise<Uint8Array> {
     return this.#api.call('randomness', { block: await this.#blockOr(block, options) }, options)
   }
 
-  async registerHotkey({ hotkey, coldkey }: Registration, options: AbortOptions = {}): Promise<number> {
+  async balanceRao(coldkey: string, options: AbortOptions = {}): Promise<bigint> {
+    return this.#api.call('balance', { coldkey }, options)
+  }
+
+  async subnets(options: AbortOptions = {}): Promise<readonly number[]> {
+    return this.#api.call('subnets', {}, options)
+  }
+
+  async subnet(netuid: number, options: AbortOptions = {}): Promise<SubnetInfo | undefined> {
+    const info = await this.#api.call('subnet', { netuid }, options)
+    return info === null ? undefined : { ...info, identity: info.identity ?? undefined }
+  }
+
+  async subnetCostRao(options: AbortOptions = {}): Promise<bigint> {
+    return this.#api.call('subnetCost', {}, options)
+  }
+
+  async commit(hotkey: Signer, record: ChainRecord, options: AbortOptions = {}): Promise<void> {
+    const endpoint = encodeEndpoint(record)
+    await this.#write(hotkey, { kind: 'commit', netuid: this.constants.netuid, endpoint }, options)
+  }
+
+  async serve(hotkey: Signer, axon: Axon, options: AbortOptions = {}): Promise<void> {
+    const { netuid } = this.constants
+    await this.#write(hotkey, { kind: 'serve', netuid, ip: ipToBytes(axon.ip), port: axon.port }, options)
+  }
+
+  async setWeights(hotkey: Signer, weights: Weights, options: AbortOptions = {}): Promise<void> {
+    const { uids, values, versionKey } = weights
+    const { netuid } = this.constants
+    await this.#write(hotkey, { kind: 'setWeights', netuid, uids, values, versionKey }, options)
+  }
+
+  async commitWeights(hotkey: Signer, hash: Uint8Array, options: AbortOptions = {}): Promise<void> {
+    await this.#write(hotkey, { kind: 'commitWeights', netuid: this.constants.netuid, hash }, options)
+  }
+
+  async revealWeights(hotkey: Signer, reveal: WeightsReveal, options: AbortOptions = {}): Promise<void> {
+    const { uids, values, salt, versionKey } = reveal
+    const { netuid } = this.constants
+    await this.#write(hotkey, { kind: 'revealWeights', netuid, uids, values, salt, versionKey }, options)
+  }
+
+  async burnedRegister(
+    request: { readonly coldkey: Signer; readonly hotkey: string; readonly limitRao: bigint },
+    options: AbortOptions = {},
+  ): Promise<number> {
+    const { coldkey, hotkey, limitRao } = request
+    requireU64(limitRao)
+    const { netuid } = this.constants
+    await this.#write(coldkey, { kind: 'burnedRegister', netuid, hotkey, limitRao }, options)
+    return (await this.#registered(hotkey, options)).uid
+  }
+
+  async stake(
+    request: { readonly coldkey: Signer; readonly hotkey: string; readonly amountRao: bigint },
+    options: AbortOptions = {},
+  ): Promise<void> {
+    const { coldkey, hotkey, amountRao } = request
+    requireU64(amountRao)
+    await this.#write(coldkey, { kind: 'stake', netuid: this.constants.netuid, hotkey, amountRao }, options)
+  }
+
+  async registerSubnet(
+    { coldkey, hotkey }: { readonly coldkey: Signer; readonly hotkey: string },
+    options: AbortOptions = {},
+  ): Promise<number> {
+    const before = new Set(await this.subnets(options))
+    await this.#write(coldkey, { kind: 'registerSubnet', hotkey }, options)
+    const owner = toSs58(coldkey.publicKey)
+    for (const netuid of await this.subnets(options)) {
+      if (before.has(netuid)) continue
+      const info = await this.subnet(netuid, options)
+      if (info?.ownerColdkey === owner && info.ownerHotkey === hotkey) return netuid
+    }
+    throw unavailable('the new subnet is gone from the chain')
+  }
+
+  async startSubnet(
+    { coldkey, netuid }: { readonly coldkey: Signer; readonly netuid: number },
+    options: AbortOptions = {},
+  ): Promise<void> {
+    await this.#write(coldkey, { kind: 'startSubnet', netuid }, options)
+  }
+
+  async setSubnetIdentity(
+    request: { readonly coldkey: Signer; readonly netuid: number; readonly identity: SubnetIdentity },
+    options: AbortOptions = {},
+  ): Promise<void> {
+    const { netuid, identity } = request
+    await this.#write(request.coldkey, { kind: 'setIdentity', netuid, identity }, options)
+  }
+
+  async setHyperparameter<P extends OwnerParameter>(
+    request: {
+      readonly coldkey: Signer
+      readonly netuid: number
+      readonly name: P
+      readonly value: Hyperparameters[P]
+    },
+    options: AbortOptions = {},
+  ): Promise<void> {
+    const { netuid, name, value } = request
+    await this.#write(request.coldkey, { kind: 'setParameter', netuid, name, value }, options)
+  }
+
+  async #join({ hotkey, coldkey }: Registration, options: AbortOptions): Promise<number> {
     const address = toSs58(hotkey.publicKey)
-    if ((await this.#neuron(address, options)) === undefined) await this.#register(hotkey, coldkey, options)
-    const neuron = await this.#neuron(address, options)
-    if (neuron === undefined) throw unavailable(`the registration of ${address} is gone from the chain`)
+    if ((await this.#neuron(address, options)) === undefined) {
+      const { netuid } = this.constants
+      await this.#write(hotkey, { kind: 'join', netuid, coldkey }, options).catch((error: unknown) => {
+        // Another process registered this hotkey in the meantime: that is what was asked for.
+        if (refusalOf(error) !== 'HotKeyAlreadyRegisteredInSubNet') throw error
+      })
+    }
+    const neuron = await this.#registered(address, options)
     if (neuron.coldkey !== coldkey) throw refused('NonAssociatedColdKey', { hotkey: address })
     return neuron.uid
   }
 
-  async addStake(hotkey: Signer, amountRao: bigint, options: AbortOptions = {}): Promise<void> {
-    if (amountRao < 0n || amountRao > U64_MAX)
-      throw new SubnetError('INVALID', 'a stake is an unsigned 64-bit number')
-    await this.#write(hotkey, { kind: 'addStake', amountRao }, options)
+  async #write(signer: Signer, call: Call, options: AbortOptions): Promise<void> {
+    if (this.#stopped !== undefined) throw this.#stopped
+    await this.#writer.write(signer, call, this.constants, options)
   }
 
-  async commit(hotkey: Signer, record: ChainRecord, options: AbortOptions = {}): Promise<void> {
-    await this.#write(hotkey, { kind: 'commit', endpoint: encodeEndpoint(record) }, options)
-  }
-
-  async #register(hotkey: Signer, coldkey: string, options: AbortOptions): Promise<void> {
-    try {
-      await this.#write(hotkey, { kind: 'register', coldkey }, options)
-    } catch (error) {
-      // Another process registered this hotkey in the meantime: that is what was asked for.
-      if (refusalOf(error) !== 'HotKeyAlreadyRegisteredInSubNet') throw error
+  async #ofOwnSubnet(constants: ChainConstants, options: AbortOptions): Promise<ChainConstants> {
+    const netuid = this.#netuid ?? constants.netuid
+    if (netuid === constants.netuid) return constants
+    const netuids = await this.#api.call('subnets', {}, options)
+    if (!netuids.includes(netuid)) {
+      const text = `there is no subnet ${netuid} on this devchain, only ${netuids.join(', ')}: check --netuid`
+      throw new SubnetError('CONFIG', text, { data: { reason: 'SubnetNotExists', netuid } })
     }
+    const { number: block } = await this.#api.head(options)
+    const { tempo } = await this.#api.call('hyperparameters', { netuid, block }, options)
+    return { ...constants, netuid, tempo }
   }
 
   async #neuron(address: string, options: AbortOptions): Promise<Neuron | undefined> {
@@ -146,82 +289,10 @@ export class DevchainAdapter implements Chain {
     return neurons.find((neuron) => neuron.hotkey === address)
   }
 
-  /** Runs one operation to its effect, in the hotkey's turn and under a deadline. */
-  async #write(hotkey: Signer, call: Call, options: AbortOptions): Promise<void> {
-    const address = toSs58(hotkey.publicKey)
-    let turn = this.#turns.get(address)
-    if (turn === undefined) {
-      turn = new Semaphore({ permitsMax: 1, waitersMax: WRITES_WAITING_MAX })
-      this.#turns.set(address, turn)
-    }
-    await turn.run(() => this.#writeInTime(hotkey, address, call, options), options)
-  }
-
-  async #writeInTime(hotkey: Signer, address: string, call: Call, options: AbortOptions): Promise<void> {
-    const timeoutMs = OPERATION_LIFETIME_BLOCKS * this.constants.blockMs + EFFECT_GRACE_MS
-    using scope = deadline(this.#clock, timeoutMs, `${call.kind} of ${address}`, options.signal)
-    this.#writes.add(scope)
-    try {
-      await this.#untilEffect(hotkey, address, call, scope.signal)
-    } catch (error) {
-      const ownDeadline = options.signal?.aborted !== true && isSubnetError(error, 'TIMEOUT')
-      throw ownDeadline ? unavailable(error.message, error) : error
-    } finally {
-      this.#writes.delete(scope)
-    }
-  }
-
-  /**
-   * Signs, then sends the same bytes at every block until the chain names their outcome: neither a lost answer nor a
-   * lost connection makes the operation happen twice, or unnoticed.
-   */
-  async #untilEffect(hotkey: Signer, address: string, call: Call, signal: AbortSignal): Promise<void> {
-    for (let signatures = 1; ; signatures += 1) {
-      const nonce = await this.#api.call('nonce', { hotkey: address }, { signal })
-      const head = await this.#api.head({ signal })
-      const signed = signOperation(hotkey, {
-        genesisHash: this.constants.genesisHash,
-        nonce,
-        expiresBlock: head.number + OPERATION_LIFETIME_BLOCKS,
-        call,
-      })
-      const refusal = await this.#refusal(signed, signal)
-      if (refusal === undefined) return
-      const reason = refusalOf(refusal)
-      const nonceTaken = reason === 'Stale' || reason === 'Future'
-      if (!nonceTaken || signatures === SIGNATURES_MAX) throw refusal
-    }
-  }
-
-  /** The chain's refusal, or `undefined` once the operation took effect. */
-  async #refusal(signed: SignedOperation, signal: AbortSignal): Promise<SubnetError | undefined> {
-    for (;;) {
-      try {
-        const outcome = await this.#api.call('submit', signed, { signal })
-        if (outcome !== null) return outcome.refusal === null ? undefined : refused(outcome.refusal)
-      } catch (error) {
-        if (isSubnetError(error, 'CHAIN_REFUSED')) return error
-        // Whether it arrived is not known. The next round asks again, until the deadline.
-        if (!isSubnetError(error, 'CHAIN_UNAVAILABLE')) throw error
-      }
-      await this.#nextBlock(signal)
-    }
-  }
-
-  /** Waits for a head, or for two blocks' time when none comes. */
-  async #nextBlock(signal: AbortSignal): Promise<void> {
-    let wake = (): void => undefined
-    const woken = new Promise<void>((resolve) => {
-      wake = resolve
-    })
-    const unsubscribe = this.#way.onHead(() => wake())
-    const timer = this.#clock.after(2 * this.constants.blockMs, () => wake())
-    try {
-      await raceAbort(woken, signal)
-    } finally {
-      unsubscribe()
-      timer.cancel()
-    }
+  async #registered(address: string, options: AbortOptions): Promise<Neuron> {
+    const neuron = await this.#neuron(address, options)
+    if (neuron === undefined) throw unavailable(`the registration of ${address} is gone from the chain`)
+    return neuron
   }
 
   async #blockOr(at: number | undefined, options: AbortOptions): Promise<number> {
@@ -230,38 +301,35 @@ export class DevchainAdapter implements Chain {
     return at
   }
 
-  #cached<M extends 'metagraph' | 'records'>(
-    name: M,
-    cache: Map<number, Promise<Result<M>>>,
-    block: number,
-    options: AbortOptions,
-  ): Promise<Result<M>> {
-    const known = cache.get(block)
+  #cached<M extends Cached>(name: M, block: number, options: AbortOptions): Promise<Result<M>> {
+    const key = `${name} ${block}`
+    const known = this.#cache.get(key) as Promise<Result<M>> | undefined
     if (known !== undefined) return raceAbort(known, options.signal)
     // Without the caller's signal: others may wait for the same answer. The call has a deadline of its own.
-    const asked: Promise<Result<M>> = this.#api.call(name, { block })
-    cache.set(block, asked)
+    const asked: Promise<Result<M>> = this.#api.call(name, { netuid: this.constants.netuid, block })
+    this.#cache.set(key, asked)
     asked.catch(() => {
       // Each waiter gets the failure; the next one asks again.
-      if (cache.get(block) === asked) cache.delete(block)
+      if (this.#cache.get(key) === asked) this.#cache.delete(key)
     })
-    for (const oldest of cache.keys()) {
-      if (cache.size <= CACHED_BLOCKS_MAX) break
-      cache.delete(oldest)
+    for (const oldest of this.#cache.keys()) {
+      if (this.#cache.size <= 3 * CACHED_BLOCKS_MAX) break
+      this.#cache.delete(oldest)
     }
     return raceAbort(asked, options.signal)
   }
 
-  /** Heads that do not follow one another may come from a restarted chain, whose old blocks are other blocks. */
+  /** Heads that do not follow one another may come from a reorg or a restarted chain, whose old blocks are other blocks. */
   #forgetOtherLife(head: BlockHead): void {
-    if (head.number !== this.#lastHeadBlock + 1) {
-      this.#metagraphs.clear()
-      this.#records.clear()
-    }
+    if (head.number !== this.#lastHeadBlock + 1) this.#cache.clear()
     this.#lastHeadBlock = head.number
   }
 }
 
-function unavailable(text: string, cause?: unknown): SubnetError {
-  return new SubnetError('CHAIN_UNAVAILABLE', text, { cause })
+function requireU64(rao: bigint): void {
+  if (rao < 0n || rao > U64_MAX) throw new SubnetError('INVALID', 'an amount is an unsigned 64-bit number')
+}
+
+function unavailable(text: string): SubnetError {
+  return new SubnetError('CHAIN_UNAVAILABLE', text)
 }

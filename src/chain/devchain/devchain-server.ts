@@ -70,7 +70,7 @@ export class DevchainServer implements Startable {
   readonly #limits: DevchainServerLimits
   readonly #clients = new Set<Client>()
   #http: Server | undefined
-  #unsubscribe: (() => void) | undefined
+  #unsubscribe: readonly (() => void)[] = []
   #pingTimer: Timer | undefined
 
   constructor(components: DevchainServerComponents, init: DevchainServerInit) {
@@ -118,22 +118,29 @@ export class DevchainServer implements Startable {
     // From here on a failure (out of file handles) costs a connection, not the server.
     http.on('error', (error) => this.#logger.warn({ err: error }, 'the devchain server met an error'))
     this.#http = http
-    this.#unsubscribe = this.#devchain.onHead((head) => this.#announce(head))
+    this.#unsubscribe = [
+      this.#devchain.onHead((head) => this.#announce(head)),
+      this.#devchain.misbehaviour.onDrop(() => this.#dropAll()),
+    ]
     this.#schedulePing()
     this.#logger.info({ endpoint: this.endpoint }, 'devchain listens')
   }
 
   async stop(): Promise<void> {
     this.#pingTimer?.cancel()
-    this.#unsubscribe?.()
+    for (const unsubscribe of this.#unsubscribe) unsubscribe()
     const http = this.#http
     this.#http = undefined
-    for (const client of this.#clients) client.socket.terminate()
+    this.#dropAll()
     if (http === undefined) return
     await new Promise<void>((resolve) => {
       http.close(() => resolve())
       http.closeAllConnections()
     })
+  }
+
+  #dropAll(): void {
+    for (const client of this.#clients) client.socket.terminate()
   }
 
   #accept(socket: WebSocket): void {
@@ -166,8 +173,11 @@ export class DevchainServer implements Startable {
       return
     }
     if (waitMs > 0 && client.resume === undefined) this.#pause(client, waitMs)
+    const { misbehaviour } = this.#devchain
+    if (misbehaviour.closesNow()) client.socket.terminate()
     const reply = answer(this.#devchain, client, isBinary ? undefined : data.toString(), this.#logger)
-    if (reply !== undefined) this.#send(client, reply)
+    // A silent one still does what it is asked.
+    if (reply !== undefined && !misbehaviour.silent) this.#send(client, reply)
   }
 
   /** Leaves further requests in the client's own buffers until it may send again. */

@@ -9,9 +9,10 @@ import { SubnetError } from '../../base/errors.js'
 import { sha256 } from '../../crypto/hash.js'
 import { fromSs58 } from '../../crypto/keys.js'
 import type { ChainConstants } from '../chain.js'
+import type { ParameterOverrides } from './parameters.js'
 
 /** In front of everything a devchain hashes or a hotkey signs for it. */
-export const DEVCHAIN_TAG = 'subnet-devchain/1'
+export const DEVCHAIN_TAG = 'subnet-devchain/2'
 
 /** As on the real chain: the largest subnet, the validators it permits, the supply the faucet starts with. */
 export const UIDS_MAX = 256
@@ -44,8 +45,17 @@ export interface GenesisSpec {
   readonly tempo: number
   /** Registered from block 0, uid by position. */
   readonly neurons: readonly GenesisNeuron[]
+  /** Of the first subnet; without one, nobody may change its parameters. */
+  readonly owner?: { readonly coldkey: string; readonly hotkey: string }
+  /** Other than the real chain's, for every subnet. */
+  readonly parameters?: ParameterOverrides
 }
 
+const u16 = z.int().min(0).max(0xffff)
+const rao = z
+  .bigint()
+  .nonnegative()
+  .max(2n ** 64n - 1n)
 const address = z.string().refine(isAddress, 'not an SS58 address')
 const specSchema = z.strictObject({
   name: z.string().min(1).max(64),
@@ -61,6 +71,37 @@ const specSchema = z.strictObject({
     .refine((neurons) => neurons.reduce((sum, neuron) => sum + neuron.stakeRao, 0n) <= SUPPLY_RAO, {
       message: 'the stakes exceed the supply',
     }),
+  owner: z.strictObject({ coldkey: address, hotkey: address }).exactOptional(),
+  parameters: z
+    .strictObject({
+      kappa: u16,
+      immunityPeriodBlocks: u16,
+      minAllowedWeights: u16,
+      maxWeightsLimit: u16,
+      activityCutoffBlocks: u16,
+      weightsVersion: rao,
+      weightsRateLimitBlocks: u16,
+      commitRevealEnabled: z.boolean(),
+      revealPeriodEpochs: z.int().min(1).max(100),
+      yuma3Enabled: z.boolean(),
+      liquidAlphaEnabled: z.boolean(),
+      alphaLow: u16,
+      alphaHigh: u16,
+      alphaSigmoidSteepness: z.int().min(0).max(0x7fff),
+      bondsMovingAverage: z.int().min(0).max(1_000_000),
+      bondsPenalty: u16,
+      maxAllowedUids: z.int().min(1).max(UIDS_MAX),
+      maxAllowedValidators: z.int().min(0).max(UIDS_MAX),
+      registrationAllowed: z.boolean(),
+      minBurnRao: rao,
+      maxBurnRao: rao,
+      stakeThresholdRao: rao,
+      servingRateLimitBlocks: u16,
+      burnHalfLifeBlocks: z.int().min(1).max(0xffff),
+      minNonImmuneUids: u16,
+    })
+    .partial()
+    .exactOptional(),
 })
 
 function isAddress(text: string): boolean {

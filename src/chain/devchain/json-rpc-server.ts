@@ -45,14 +45,21 @@ interface Request {
 function answerRequest(devchain: Devchain, session: Session, request: Request, logger: Logger): string {
   const { id, method, params } = request
   if (method === SUBSCRIBE_HEADS) {
-    session.wantsHeads = true
-    return resultText(id, z.encode(blockHead, devchain.head))
+    return answered(request, logger, () => {
+      const head = z.encode(blockHead, devchain.head)
+      session.wantsHeads = true
+      return head
+    })
   }
   if (!isMethod(method)) return errorText(id, RPC_ERRORS.methodNotFound, invalid('there is no such method'))
   const parsed = METHODS[method].params.safeDecode(params)
   if (!parsed.success) return errorText(id, RPC_ERRORS.invalidParams, invalid('wrong parameters'))
+  return answered(request, logger, () => run(devchain, method, parsed.data))
+}
+
+function answered({ id, method }: Request, logger: Logger, work: () => unknown): string {
   try {
-    return resultText(id, run(devchain, method, parsed.data))
+    return resultText(id, work())
   } catch (error) {
     if (isSubnetError(error)) return errorText(id, RPC_ERRORS.server, error)
     logger.error({ err: error, method }, 'a devchain request failed')

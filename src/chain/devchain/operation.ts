@@ -1,5 +1,5 @@
 /**
- * An operation as its hotkey signs it: canonical dag-cbor that begins with the devchain's tag and names the genesis,
+ * An operation as its key signs it: canonical dag-cbor that begins with the devchain's tag and names the genesis,
  * so it is no SCALE extrinsic and works on one chain only; nonce and expiry make it work once. Here it is made, and
  * here it is verified before it may enter the pool.
  */
@@ -9,14 +9,20 @@ import * as z from 'zod'
 import { invariant, SubnetError } from '../../base/errors.js'
 import { sha256 } from '../../crypto/hash.js'
 import { fromSs58, PUBLIC_KEY_BYTES, type Signer, toSs58, verifySignature } from '../../crypto/keys.js'
-import { RECORD_ENDPOINT_BYTES_MAX } from '../chain.js'
+import { type OwnerParameter, RECORD_ENDPOINT_BYTES_MAX } from '../chain.js'
 import { decodeEndpoint } from '../record.js'
 import { DEVCHAIN_TAG } from './genesis.js'
+import { OWNER_PARAMETERS, type ParameterValue, RAO_PARAMETERS } from './parameters.js'
 import { refused } from './refusals.js'
 import type { Call, Operation } from './state.js'
 
-/** For whoever takes bodies from elsewhere; the largest real one has about 330 bytes. */
-export const OPERATION_BODY_BYTES_MAX = 512
+/** For whoever takes bodies from elsewhere; the largest real one names an identity of five full texts. */
+export const OPERATION_BODY_BYTES_MAX = 6 * 1024
+
+/** More than any subnet has, so that the rule about it is the state machine's. */
+const WEIGHTS_MAX = 1_024
+const SALT_MAX = 64
+const TEXT_MAX = 2_048
 
 export interface SignedOperation {
   /** Canonical dag-cbor: what is signed and hashed. */
@@ -24,22 +30,62 @@ export interface SignedOperation {
   readonly signature: Uint8Array
 }
 
+// Copied: the decoder hands out a view into the message, and what an operation brings may stay in the state.
 const bytes = (min: number, max: number) =>
-  z.instanceof(Uint8Array).refine((value) => value.length >= min && value.length <= max, 'wrong length')
+  z
+    .instanceof(Uint8Array)
+    .refine((value) => value.length >= min && value.length <= max, 'wrong length')
+    .transform((value) => Uint8Array.from(value))
+const key = bytes(PUBLIC_KEY_BYTES, PUBLIC_KEY_BYTES).transform(toSs58)
+const unsigned = z.union([z.int().nonnegative(), z.bigint().nonnegative()])
+const u64 = unsigned.transform(BigInt).refine((value) => value < 2n ** 64n, 'no u64')
+const netuid = z.int().min(0).max(0xffff)
+const u16s = (max: number) => z.array(z.int().min(0).max(0xffff)).max(max)
+const text = z.string().max(TEXT_MAX)
+const weights = { netuid, uids: u16s(WEIGHTS_MAX), values: u16s(WEIGHTS_MAX), versionKey: u64 }
 
-const callSchema = z.discriminatedUnion('kind', [
-  z.strictObject({ kind: z.literal('register'), coldkey: bytes(PUBLIC_KEY_BYTES, PUBLIC_KEY_BYTES) }),
+/** The kinds of call, each with its fields; keys are raw bytes. What comes out is a `Call`. */
+const callSchema: z.ZodType<Call> = z.discriminatedUnion('kind', [
+  z.strictObject({ kind: z.literal('join'), netuid, coldkey: key }),
+  z.strictObject({ kind: z.literal('faucetStake'), netuid, amountRao: u64 }),
+  z.strictObject({ kind: z.literal('faucetPay'), amountRao: u64 }),
   z.strictObject({
-    kind: z.literal('addStake'),
-    amountRao: z.union([z.int().nonnegative(), z.bigint().nonnegative()]),
+    kind: z.literal('commit'),
+    netuid,
+    endpoint: bytes(1, RECORD_ENDPOINT_BYTES_MAX).refine(isEndpoint, 'no endpoint'),
   }),
-  z.strictObject({ kind: z.literal('commit'), endpoint: bytes(1, RECORD_ENDPOINT_BYTES_MAX) }),
+  z.strictObject({
+    kind: z.literal('serve'),
+    netuid,
+    ip: bytes(4, 16).refine(({ length }) => length === 4 || length === 16, 'no address'),
+    port: z.int().min(0).max(0xffff),
+  }),
+  z.strictObject({ kind: z.literal('setWeights'), ...weights }),
+  z.strictObject({ kind: z.literal('commitWeights'), netuid, hash: bytes(32, 32) }),
+  z.strictObject({ kind: z.literal('revealWeights'), ...weights, salt: u16s(SALT_MAX) }),
+  z.strictObject({ kind: z.literal('burnedRegister'), netuid, hotkey: key, limitRao: u64 }),
+  z.strictObject({ kind: z.literal('stake'), netuid, hotkey: key, amountRao: u64 }),
+  z.strictObject({ kind: z.literal('registerSubnet'), hotkey: key }),
+  z.strictObject({ kind: z.literal('startSubnet'), netuid }),
+  z.strictObject({
+    kind: z.literal('setIdentity'),
+    netuid,
+    identity: z.strictObject({ name: text, repository: text, contact: text, url: text, description: text }),
+  }),
+  z
+    .strictObject({
+      kind: z.literal('setParameter'),
+      netuid,
+      name: z.enum(OWNER_PARAMETERS),
+      value: z.union([unsigned, z.boolean()]),
+    })
+    .transform((call) => ({ ...call, value: parameterValue(call.name, call.value) })),
 ])
 
 const bodySchema = z.strictObject({
   tag: z.literal(DEVCHAIN_TAG),
   genesis: bytes(32, 32),
-  hotkey: bytes(PUBLIC_KEY_BYTES, PUBLIC_KEY_BYTES),
+  signer: key,
   nonce: z.int().nonnegative(),
   expires: z.int().nonnegative(),
   call: callSchema,
@@ -52,18 +98,18 @@ export interface OperationInit {
   readonly call: Call
 }
 
-/** Signs one operation; the signer is the hotkey that asks. */
-export function signOperation(hotkey: Signer, init: OperationInit): SignedOperation {
-  invariant(hotkey.scheme === 'sr25519', 'a hotkey is an sr25519 key')
+/** Signs one operation; the signer is the hotkey or coldkey that asks. */
+export function signOperation(signer: Signer, init: OperationInit): SignedOperation {
+  invariant(signer.scheme === 'sr25519', 'hotkeys and coldkeys are sr25519 keys')
   const body = encode({
     tag: DEVCHAIN_TAG,
     genesis: genesisBytes(init.genesisHash),
-    hotkey: hotkey.publicKey,
+    signer: signer.publicKey,
     nonce: init.nonce,
     expires: init.expiresBlock,
-    call: init.call.kind === 'register' ? { ...init.call, coldkey: fromSs58(init.call.coldkey) } : init.call,
+    call: encodableCall(init.call),
   })
-  return { body, signature: hotkey.sign(body) }
+  return { body, signature: signer.sign(body) }
 }
 
 /** Names the operation; the signature is left out because sr25519 gives another one each time. */
@@ -76,14 +122,14 @@ export function operationId(body: Uint8Array): string {
  * `CHAIN_REFUSED` `BadProof` when it was signed for another chain.
  */
 export function decodeOperation(body: Uint8Array, genesisHash: string): Operation {
-  const { genesis, hotkey, nonce, expires, call } = decodeBody(body)
+  const { genesis, signer, nonce, expires, call } = decodeBody(body)
   if (!equals(genesis, genesisBytes(genesisHash))) throw refused('BadProof')
-  return { hotkey: toSs58(hotkey), nonce, expiresBlock: expires, call: decodeCall(call) }
+  return { signer, nonce, expiresBlock: expires, call }
 }
 
-/** Throws `CHAIN_REFUSED` `BadProof` unless the operation's own hotkey signed exactly this body. */
+/** Throws `CHAIN_REFUSED` `BadProof` unless the operation's own signer signed exactly this body. */
 export function verifyOperation(operation: Operation, signed: SignedOperation): void {
-  const publicKey = fromSs58(operation.hotkey)
+  const publicKey = fromSs58(operation.signer)
   if (!verifySignature('sr25519', publicKey, signed.body, signed.signature)) throw refused('BadProof')
 }
 
@@ -101,12 +147,28 @@ function decodeBody(body: Uint8Array): z.infer<typeof bodySchema> {
   return parsed.data
 }
 
-function decodeCall(call: z.infer<typeof callSchema>): Call {
-  if (call.kind === 'register') return { kind: 'register', coldkey: toSs58(call.coldkey) }
-  if (call.kind === 'addStake') return { kind: 'addStake', amountRao: BigInt(call.amountRao) }
-  decodeEndpoint(call.endpoint)
-  // Copied: the decoder hands out a view into the message, and this one stays in the state.
-  return { kind: 'commit', endpoint: Uint8Array.from(call.endpoint) }
+/** With keys as raw bytes. */
+function encodableCall(call: Call): Record<string, unknown> {
+  const entries = Object.entries(call).map(([name, value]) => [
+    name,
+    name === 'hotkey' || name === 'coldkey' ? fromSs58(String(value)) : value,
+  ])
+  return Object.fromEntries(entries)
+}
+
+/** The decoder makes small integers numbers, whatever they were. */
+function parameterValue(name: OwnerParameter, value: number | bigint | boolean): ParameterValue {
+  return RAO_PARAMETERS.has(name) && typeof value === 'number' ? BigInt(value) : value
+}
+
+function isEndpoint(value: Uint8Array): boolean {
+  try {
+    decodeEndpoint(value)
+    return true
+  } catch {
+    // The only thing asked here is whether it decodes; the caller says that the operation is malformed.
+    return false
+  }
 }
 
 function genesisBytes(genesisHash: string): Uint8Array {

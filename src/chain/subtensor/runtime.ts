@@ -169,9 +169,7 @@ export class Runtime {
   #call(pallet: string, name: string): SiVariant | undefined {
     const calls = this.#pallet(pallet)?.calls.unwrapOr(undefined)
     if (calls === undefined) return undefined
-    return this.#types.lookup
-      .getSiType(calls.type)
-      .def.asVariant.variants.find((each) => each.name.eq(name))
+    return this.#types.lookup.getSiType(calls.type).def.asVariant.variants.find((each) => each.name.eq(name))
   }
 
   #create(type: TypeId, value?: unknown): Codec {

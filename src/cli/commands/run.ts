@@ -25,6 +25,7 @@ import { interruptSignal, whenAborted } from '../interrupt.js'
 import { addOutputOptions, addSettings, commandConfig, type OutputOptions } from '../options.js'
 import { Output } from '../output.js'
 import { serveParent } from '../supervised.js'
+import { devchainDirectory } from './devchain.js'
 
 /** Names tried before giving up: more nodes of a role than one machine has uids for. */
 const NAMES_MAX = 256
@@ -47,6 +48,7 @@ export function addRun(program: Command): void {
     'subtensor.chain_endpoint',
     'subtensor.devchain_port',
     'subtensor.devchain_block_ms',
+    'subtensor.devchain_path',
     'netuid',
     'db_root_path',
     'node_name',
@@ -174,11 +176,15 @@ async function ownDevchain(config: Config, logger: Logger): Promise<HostedDevcha
   const components = { clock: systemClock, random: systemRandom, logger }
   const hosted = await hostOrJoinDevchain(components, {
     port: config.get('subtensor.devchain_port'),
+    ...devchainDirectory(config, config.get('subtensor.devchain_port')),
     blockMs: config.get('subtensor.devchain_block_ms'),
   })
   const endpoint = chainEndpoint(config)
   if (hosted !== undefined)
-    logger.info({ endpoint }, 'hosting a devchain for this machine: it ends with this process')
+    logger.info(
+      { endpoint },
+      'hosting a devchain for this machine: it stops with this process, and goes on with the next',
+    )
   else logger.info({ endpoint }, 'joining the devchain that another process of this machine hosts')
   return hosted
 }

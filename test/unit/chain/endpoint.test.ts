@@ -18,7 +18,7 @@ describe('connectChain', () => {
 
   it('takes networks by name and subtensor nodes by address, with a netuid, and opens nothing yet', () => {
     for (const endpoint of ['finney', 'test', 'local', 'ws://127.0.0.1:9944', 'wss://a.example:443,finney']) {
-      assert.ok(connectChain(endpoint, components, { netuid: 1 }) instanceof SubtensorChain, endpoint)
+      assert.ok(connectChain(endpoint, components, 1) instanceof SubtensorChain, endpoint)
       assert.throws(() => connect(endpoint), /--netuid is needed/)
     }
   })
@@ -33,7 +33,7 @@ describe('connectChain', () => {
       'ws://x:1#main',
     ]) {
       assert.throws(
-        () => connectChain(endpoint, components, { netuid: 1 }),
+        () => connectChain(endpoint, components, 1),
         (error) => isSubnetError(error, 'CONFIG') && error.message.includes('finney, test, local'),
         endpoint,
       )

@@ -13,6 +13,7 @@ const EXAMPLES: Readonly<Record<SettingName, readonly [text: string, value: unkn
   'subtensor.chain_endpoint': ['dev://10.0.0.1:1', 'dev://10.0.0.1:1'],
   'subtensor.devchain_port': ['9000', 9_000],
   'subtensor.devchain_block_ms': ['250', 250],
+  'subtensor.devchain_path': ['/srv/chain', '/srv/chain'],
   db_root_path: ['/data', '/data'],
   node_name: ['blue', 'blue'],
   capacity: ['2GiB', 2 * 1024 ** 3],

@@ -3,27 +3,15 @@ import { isSubnetError, SubnetError } from '../../../../src/base/errors.js'
 import type { BlockHead, ChainConstants, Registration } from '../../../../src/chain/chain.js'
 import { DevchainAdapter } from '../../../../src/chain/devchain/adapter.js'
 import { type DevchainApi, localApi, type MethodName } from '../../../../src/chain/devchain/api.js'
-import { localChain } from '../../../../src/chain/endpoint.js'
 import { cryptoReady } from '../../../../src/crypto/keys.js'
-import { CONFORMANCE_TEMPO, chainConformance } from '../../../conformance/chain.js'
+import { chainConformance } from '../../../conformance/chain.js'
 import { testColdkey, testHotkey } from '../../../kit/chain-keys.js'
-import { nextBlock, startDevchain, type TestDevchain } from '../../../kit/devchain.js'
+import { devchainHarness, localAdapter, startDevchain, type TestDevchain } from '../../../kit/devchain.js'
 import { turn } from '../../../kit/fake-clock.js'
 
-chainConformance('devchain in the same process', async () => {
-  const test = await startDevchain({ tempo: CONFORMANCE_TEMPO })
-  const chain = localChain(test.devchain, test)
-  await chain.start()
-  return {
-    chain,
-    nextBlock: () => nextBlock(test, chain),
-    async [Symbol.asyncDispose]() {
-      await chain.stop()
-      await test.devchain.stop()
-      assert.equal(test.clock.pendingTimers, 0)
-    },
-  }
-})
+chainConformance('devchain in the same process', (wish) =>
+  devchainHarness(wish, async (test) => ({ chain: localAdapter(test) })),
+)
 
 describe('DevchainAdapter', () => {
   let registration: Registration
@@ -95,10 +83,10 @@ describe('DevchainAdapter', () => {
     }
     const chain = new DevchainAdapter({ api, clock: test.clock })
     await chain.start()
-    const registering = chain.registerHotkey(registration)
+    const registering = chain.faucet.join(registration)
     await test.clock.advance(4_000)
     await registering
-    const staking = chain.addStake(testHotkey(1).signer, 10n)
+    const staking = chain.faucet.stake(testHotkey(1).signer, 10n)
     await test.clock.advance(4_000)
     await staking
     assert.equal(answered.size, 2)
@@ -109,9 +97,9 @@ describe('DevchainAdapter', () => {
 
   it('says that the chain is unavailable when no block takes a write in time', async () => {
     const test = await startDevchain()
-    const chain = localChain(test.devchain, test)
+    const chain = localAdapter(test)
     await chain.start()
-    const waiting = chain.registerHotkey(registration)
+    const waiting = chain.faucet.join(registration)
     await turn()
     await test.devchain.stop()
     const failed = assert.rejects(waiting, (error) => isSubnetError(error, 'CHAIN_UNAVAILABLE'))
@@ -122,13 +110,16 @@ describe('DevchainAdapter', () => {
 
   it('signs anew when another process used the nonce', async () => {
     const test = await startDevchain()
-    const [first, second] = [localChain(test.devchain, test), localChain(test.devchain, test)]
+    const [first, second] = [localAdapter(test), localAdapter(test)]
     await first.start()
     await second.start()
-    const registered = first.registerHotkey(registration)
+    const registered = first.faucet.join(registration)
     await test.clock.advance(1_000)
     await registered
-    const stakes = [first.addStake(testHotkey(1).signer, 1n), second.addStake(testHotkey(1).signer, 2n)]
+    const stakes = [
+      first.faucet.stake(testHotkey(1).signer, 1n),
+      second.faucet.stake(testHotkey(1).signer, 2n),
+    ]
     await test.clock.advance(3_000)
     await Promise.all(stakes)
     assert.equal((await first.metagraph()).neurons[0]?.stakeRao, 3n)
@@ -174,10 +165,10 @@ describe('DevchainAdapter', () => {
     await chain.start()
     await chain.metagraph({ at: 0 })
     await chain.metagraph({ at: 0 })
-    push({ number: 1, hash: '0x01' })
+    push({ number: 1, hash: '0x01', timestampMs: 0 })
     await chain.metagraph({ at: 0 })
     assert.equal(calls.filter((name) => name === 'metagraph').length, 1)
-    push({ number: 0, hash: '0x02' })
+    push({ number: 0, hash: '0x02', timestampMs: 0 })
     await chain.metagraph({ at: 0 })
     assert.equal(calls.filter((name) => name === 'metagraph').length, 2)
     await test.devchain.stop()

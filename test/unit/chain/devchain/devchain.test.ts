@@ -4,9 +4,10 @@ import { silentLogger } from '../../../../src/base/log.js'
 import { seededRandom } from '../../../../src/base/random.js'
 import { Devchain, KNOWN_BLOCKS_MAX } from '../../../../src/chain/devchain/devchain.js'
 import { signOperation } from '../../../../src/chain/devchain/operation.js'
-import { POOL_OPERATIONS_PER_HOTKEY_MAX } from '../../../../src/chain/devchain/pool.js'
+import { POOL_OPERATIONS_PER_KEY_MAX } from '../../../../src/chain/devchain/pool.js'
 import { refusalOf } from '../../../../src/chain/devchain/refusals.js'
 import type { Call } from '../../../../src/chain/devchain/state.js'
+import { stakeOf } from '../../../../src/chain/devchain/subnet.js'
 import { cryptoReady } from '../../../../src/crypto/keys.js'
 import { testColdkey, testHotkey } from '../../../kit/chain-keys.js'
 import { startDevchain, TEST_GENESIS } from '../../../kit/devchain.js'
@@ -25,14 +26,18 @@ describe('Devchain', () => {
     }
     return signOperation(signer, { ...init, ...fields })
   }
-  const register = (): Call => ({ kind: 'register', coldkey: testColdkey(1).address })
-  const stake = (amountRao: bigint): Call => ({ kind: 'addStake', amountRao })
+  const register = (): Call => ({
+    kind: 'join',
+    netuid: TEST_GENESIS.netuid,
+    coldkey: testColdkey(1).address,
+  })
+  const stake = (amountRao: bigint): Call => ({ kind: 'faucetStake', netuid: TEST_GENESIS.netuid, amountRao })
   const refuses = (work: () => unknown, reason: string) =>
     assert.throws(work, (error) => refusalOf(error) === reason)
 
   it('starts at its genesis and makes a block on every tick', async () => {
     const { devchain, clock } = await startDevchain()
-    assert.deepEqual(devchain.head, { number: 0, hash: devchain.constants.genesisHash })
+    assert.deepEqual(devchain.head, { number: 0, hash: devchain.constants.genesisHash, timestampMs: 0 })
     const hashes: string[] = []
     devchain.onHead((head) => hashes.push(head.hash))
     await clock.advance(3_999)
@@ -95,7 +100,7 @@ describe('Devchain', () => {
     await clock.advance(1_000)
     assert.deepEqual(devchain.submit(staking), { block: 2, refusal: null })
     await clock.advance(1_000)
-    assert.equal(devchain.metagraph(3).neurons[0]?.stakeRao, 5n)
+    assert.equal(stakeOf(devchain.subnet(TEST_GENESIS.netuid, 3), testHotkey(1).address), 5n)
     await devchain.stop()
   })
 
@@ -104,7 +109,7 @@ describe('Devchain', () => {
     const staking = operation(devchain, stake(5n))
     devchain.submit(staking)
     await clock.advance(1_000)
-    assert.deepEqual(devchain.submit(staking), { block: 1, refusal: 'HotKeyAccountNotExists' })
+    assert.deepEqual(devchain.submit(staking), { block: 1, refusal: { reason: 'HotKeyAccountNotExists' } })
     await devchain.stop()
   })
 
@@ -124,11 +129,13 @@ describe('Devchain', () => {
   it('runs a hotkey’s operations of one block in nonce order, up to a number', async () => {
     const { devchain, clock } = await startDevchain()
     devchain.submit(operation(devchain, register()))
-    for (let i = 1; i < POOL_OPERATIONS_PER_HOTKEY_MAX; i += 1)
-      devchain.submit(operation(devchain, stake(1n)))
+    for (let i = 1; i < POOL_OPERATIONS_PER_KEY_MAX; i += 1) devchain.submit(operation(devchain, stake(1n)))
     refuses(() => devchain.submit(operation(devchain, stake(1n))), 'ImmediatelyDropped')
     await clock.advance(1_000)
-    assert.equal(devchain.metagraph(1).neurons[0]?.stakeRao, BigInt(POOL_OPERATIONS_PER_HOTKEY_MAX - 1))
+    assert.equal(
+      stakeOf(devchain.subnet(TEST_GENESIS.netuid, 1), testHotkey(1).address),
+      BigInt(POOL_OPERATIONS_PER_KEY_MAX - 1),
+    )
     devchain.submit(operation(devchain, stake(1n)))
     await devchain.stop()
   })
@@ -148,12 +155,11 @@ describe('Devchain', () => {
     const registering = operation(devchain, register())
     devchain.submit(registering)
     await clock.advance(10 * KNOWN_BLOCKS_MAX)
-    assert.equal(devchain.metagraph(1).neurons.length, 1)
-    refuses(() => devchain.metagraph(0), 'UnknownBlock')
-    refuses(() => devchain.records(0), 'UnknownBlock')
+    assert.equal(devchain.subnet(TEST_GENESIS.netuid, 1).neurons.length, 1)
+    refuses(() => devchain.subnet(TEST_GENESIS.netuid, 0), 'UnknownBlock')
     assert.deepEqual(devchain.submit(registering), { block: 1, refusal: null })
     await clock.advance(10)
-    refuses(() => devchain.metagraph(1), 'UnknownBlock')
+    refuses(() => devchain.subnet(TEST_GENESIS.netuid, 1), 'UnknownBlock')
     refuses(() => devchain.submit(registering), 'AncientBirthBlock')
     await devchain.stop()
   })

@@ -1,11 +1,14 @@
 import assert from 'node:assert/strict'
 import fc from 'fast-check'
 import { silentLogger } from '../../../../src/base/log.js'
+import { seededRandom } from '../../../../src/base/random.js'
 import { METHODS } from '../../../../src/chain/devchain/api.js'
-import type { Devchain } from '../../../../src/chain/devchain/devchain.js'
+import { Devchain } from '../../../../src/chain/devchain/devchain.js'
 import { replySchema } from '../../../../src/chain/devchain/json-rpc.js'
 import { answer, type Session } from '../../../../src/chain/devchain/json-rpc-server.js'
-import { startDevchain } from '../../../kit/devchain.js'
+import { DevchainStore } from '../../../../src/chain/devchain/store.js'
+import { startDevchain, TEST_GENESIS } from '../../../kit/devchain.js'
+import { FakeClock } from '../../../kit/fake-clock.js'
 
 describe('a devchain’s answer to a JSON-RPC request', () => {
   let devchain: Devchain
@@ -59,6 +62,18 @@ describe('a devchain’s answer to a JSON-RPC request', () => {
     const reply = answer(broken, session, '{"jsonrpc":"2.0","id":1,"method":"constants"}', silentLogger)
     assert.ok(reply?.includes('INTERNAL'))
     assert.ok(!reply?.includes('secret'))
+  })
+
+  it('says that it is not there yet while the devchain reads its blocks', () => {
+    const components = { clock: new FakeClock(), random: seededRandom('x'), logger: silentLogger }
+    const store = new DevchainStore('/nowhere')
+    const unread = new Devchain(components, { genesis: TEST_GENESIS, store })
+    const mine: Session = { wantsHeads: false }
+    for (const method of ['subscribeHeads', 'head', 'subnets']) {
+      const reply = answer(unread, mine, `{"jsonrpc":"2.0","id":1,"method":"${method}"}`, silentLogger)
+      assert.equal(JSON.parse(reply ?? '').error.data.code, 'CHAIN_UNAVAILABLE')
+    }
+    assert.equal(mine.wantsHeads, false)
   })
 
   it('subscribes to heads', () => {

@@ -24,7 +24,7 @@ describe('devchain operation', () => {
 
   const sign = (call: Call, fields = {}) =>
     signOperation(testHotkey(1).signer, { genesisHash: GENESIS, nonce: 3, expiresBlock: 20, call, ...fields })
-  const stake = () => sign({ kind: 'addStake', amountRao: 7n })
+  const stake = () => sign({ kind: 'faucetStake', netuid: 1, amountRao: 7n })
   const verify = (signed: SignedOperation) => verifyOperation(decodeOperation(signed.body, GENESIS), signed)
   const badProof = (error: unknown) => refusalOf(error) === 'BadProof'
   const invalid = (error: unknown) => isSubnetError(error, 'INVALID')
@@ -32,28 +32,39 @@ describe('devchain operation', () => {
   const altered = (fields: object) => encode({ ...(decode(stake().body) as object), ...fields })
 
   it('comes back as it was signed, and verifies', () => {
+    const weights = { netuid: 1, uids: [0, 255], values: [65_535, 0], versionKey: 2n ** 64n - 1n }
+    const hotkey = testHotkey(2).address
+    const identity = { name: 'é', repository: '', contact: '', url: '', description: 'x'.repeat(1_024) }
     const calls: Call[] = [
-      { kind: 'register', coldkey: testColdkey(1).address },
-      { kind: 'addStake', amountRao: 0n },
-      { kind: 'addStake', amountRao: 2n ** 64n - 1n },
-      { kind: 'commit', endpoint: encodeEndpoint(testRecord(1)) },
+      { kind: 'join', netuid: 1, coldkey: testColdkey(1).address },
+      { kind: 'faucetStake', netuid: 1, amountRao: 0n },
+      { kind: 'faucetStake', netuid: 1, amountRao: 2n ** 64n - 1n },
+      { kind: 'faucetPay', amountRao: 1n },
+      { kind: 'commit', netuid: 1, endpoint: encodeEndpoint(testRecord(1)) },
+      { kind: 'serve', netuid: 1, ip: Uint8Array.of(1, 2, 3, 4), port: 0 },
+      { kind: 'setWeights', ...weights },
+      { kind: 'commitWeights', netuid: 1, hash: new Uint8Array(32).fill(5) },
+      { kind: 'revealWeights', ...weights, salt: [1, 2, 3] },
+      { kind: 'burnedRegister', netuid: 1, hotkey, limitRao: 5n },
+      { kind: 'stake', netuid: 1, hotkey, amountRao: 5n },
+      { kind: 'registerSubnet', hotkey },
+      { kind: 'startSubnet', netuid: 2 },
+      { kind: 'setIdentity', netuid: 2, identity },
+      { kind: 'setParameter', netuid: 2, name: 'weightsVersion', value: 5n },
+      { kind: 'setParameter', netuid: 2, name: 'yuma3Enabled', value: false },
+      { kind: 'setParameter', netuid: 2, name: 'bondsPenalty', value: 5 },
     ]
     for (const call of calls) {
       const signed = sign(call)
-      const hotkey = testHotkey(1).address
-      assert.deepEqual(decodeOperation(signed.body, GENESIS), { hotkey, nonce: 3, expiresBlock: 20, call })
+      const signer = testHotkey(1).address
+      assert.deepEqual(decodeOperation(signed.body, GENESIS), { signer, nonce: 3, expiresBlock: 20, call })
       verify(signed)
     }
   })
 
   it('has the bytes and the id of its vector', () => {
     interface Vector {
-      readonly call: {
-        readonly kind: string
-        readonly coldkey: string
-        readonly amountRao: string
-        readonly endpoint: string
-      }
+      readonly call: Readonly<Record<string, unknown>>
       readonly nonce: number
       readonly expiresBlock: number
       readonly body: string
@@ -61,13 +72,12 @@ describe('devchain operation', () => {
     }
     const vectors = readVectors<{ genesis: { hash: string }; operations: Vector[] }>('devchain')
     for (const { call, nonce, expiresBlock, body, id } of vectors.operations) {
-      const { kind, coldkey, amountRao, endpoint } = call
-      const typed =
-        kind === 'register'
-          ? { kind, coldkey }
-          : kind === 'addStake'
-            ? { kind, amountRao: BigInt(amountRao) }
-            : { kind, endpoint: unhex(endpoint) }
+      const typed = Object.fromEntries(
+        Object.entries(call).map(([name, value]) => {
+          if (['amountRao', 'versionKey', 'value'].includes(name)) return [name, BigInt(String(value))]
+          return [name, name === 'endpoint' ? unhex(String(value)) : value]
+        }),
+      )
       const signed = sign(typed as Call, { genesisHash: vectors.genesis.hash, nonce, expiresBlock })
       assert.equal(hex(signed.body), body)
       assert.equal(operationId(signed.body), id)
@@ -79,12 +89,15 @@ describe('devchain operation', () => {
     const [first, second] = [stake(), stake()]
     assert.notDeepEqual(first.signature, second.signature)
     assert.equal(operationId(first.body), operationId(second.body))
-    assert.notEqual(operationId(first.body), operationId(sign({ kind: 'addStake', amountRao: 8n }).body))
+    assert.notEqual(
+      operationId(first.body),
+      operationId(sign({ kind: 'faucetStake', netuid: 1, amountRao: 8n }).body),
+    )
   })
 
   it('begins with the devchain’s tag, so it is no extrinsic', () => {
     assert.ok(
-      hex(stake().body).startsWith(`a663${hex(fromString('tag'))}71${hex(fromString('subnet-devchain/1'))}`),
+      hex(stake().body).startsWith(`a663${hex(fromString('tag'))}71${hex(fromString('subnet-devchain/2'))}`),
     )
   })
 
@@ -95,26 +108,30 @@ describe('devchain operation', () => {
   it('refuses a signature of other bytes, by another key, or of another length', () => {
     const signed = stake()
     const others = [
-      { ...signed, signature: sign({ kind: 'addStake', amountRao: 8n }).signature },
+      { ...signed, signature: sign({ kind: 'faucetStake', netuid: 1, amountRao: 8n }).signature },
       { ...signed, signature: testHotkey(2).signer.sign(signed.body) },
       { ...signed, signature: signed.signature.slice(1) },
       { ...signed, body: altered({ nonce: 4 }) },
-      { ...signed, body: altered({ hotkey: testHotkey(2).signer.publicKey }) },
+      { ...signed, body: altered({ signer: testHotkey(2).signer.publicKey }) },
     ]
     for (const other of others) assert.throws(() => verify(other), badProof)
   })
 
   it('refuses a form of its own making', () => {
     const wrong = [
-      altered({ tag: 'subnet-devchain/2' }),
+      altered({ tag: 'subnet-devchain/1' }),
       altered({ nonce: -1 }),
       altered({ nonce: 1.5 }),
       altered({ extra: 1 }),
-      altered({ call: { kind: 'addStake', amountRao: -1 } }),
+      altered({ call: { kind: 'faucetStake', netuid: 1, amountRao: -1 } }),
       altered({ call: { kind: 'transfer', amountRao: 1 } }),
-      altered({ call: { kind: 'commit', endpoint: new Uint8Array(40) } }),
-      altered({ call: { kind: 'commit', endpoint: new Uint8Array(121) } }),
-      altered({ hotkey: new Uint8Array(31) }),
+      altered({ call: { kind: 'faucetStake', amountRao: 1 } }),
+      altered({ call: { kind: 'faucetStake', netuid: 65_536, amountRao: 1 } }),
+      altered({ call: { kind: 'serve', netuid: 1, ip: new Uint8Array(5), port: 1 } }),
+      altered({ call: { kind: 'setParameter', netuid: 1, name: 'tempo', value: 1 } }),
+      altered({ call: { kind: 'commit', netuid: 1, endpoint: new Uint8Array(40) } }),
+      altered({ call: { kind: 'commit', netuid: 1, endpoint: new Uint8Array(121) } }),
+      altered({ signer: new Uint8Array(31) }),
       concat([stake().body, Uint8Array.of(0)]),
     ]
     for (const body of wrong) assert.throws(() => decodeOperation(body, GENESIS), invalid)
@@ -124,7 +141,7 @@ describe('devchain operation', () => {
     const { body } = stake()
     // The same map with its first two entries, "tag" and "call", the other way round.
     const tagEnd = 1 + 4 + 18
-    const callEnd = tagEnd + 5 + encode({ kind: 'addStake', amountRao: 7 }).length
+    const callEnd = tagEnd + 5 + encode({ kind: 'faucetStake', netuid: 1, amountRao: 7 }).length
     const swapped = concat([
       body.slice(0, 1),
       body.slice(tagEnd, callEnd),
@@ -145,7 +162,7 @@ describe('devchain operation', () => {
 
   it('is signed with sr25519 keys only', () => {
     const signer = ed25519Signer(new Uint8Array(32))
-    const call: Call = { kind: 'addStake', amountRao: 1n }
+    const call: Call = { kind: 'faucetStake', netuid: 1, amountRao: 1n }
     assert.throws(
       () => signOperation(signer, { genesisHash: GENESIS, nonce: 0, expiresBlock: 1, call }),
       /sr25519/,

@@ -90,7 +90,7 @@ async function setUp({ object, validators = 1, miners = 4, nodes, chunkAt = (chu
       },
       {
         domain: TEST_DOMAIN,
-        epochs: { tempo: 20, blockMs: 1_000 },
+        epochs: { blockMs: 1_000 },
         defaultProfile: 'copies',
         defaultLeaseBlocks: 100,
       },

@@ -13,6 +13,7 @@ import {
 import { FakeClock, turn } from '../../../kit/fake-clock.js'
 import { deferred, specOf } from '../../../kit/probe-actor.js'
 import { RecordingContext } from '../../../kit/recording-context.js'
+import { NO_SCORES } from '../../../kit/test-subnet.js'
 
 type MinerMember = WatchedMiner['member']
 type VisitorMessage =
@@ -35,6 +36,7 @@ function member(
     stakeRao: 0n,
     validatorPermit: false,
     registeredAtBlock: 0,
+    ...NO_SCORES,
     publicKey: new Uint8Array(32).fill(number),
     ...fields,
     endpoint: { peerId: `peer ${number}`, addresses: [address] },

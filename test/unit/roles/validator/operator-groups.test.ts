@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict'
 import type { Member } from '../../../../src/chain/subnet-view.js'
 import { operatorGroups, publicNetwork } from '../../../../src/roles/validator/operator-groups.js'
+import { NO_SCORES } from '../../../kit/test-subnet.js'
 
 function member(hotkey: string, coldkey: string, ...addresses: string[]): Member {
   const neuron = { uid: 0, hotkey, coldkey, stakeRao: 0n, validatorPermit: false, registeredAtBlock: 0 }
-  return { ...neuron, publicKey: new Uint8Array(32), endpoint: { peerId: hotkey, addresses } }
+  return { ...neuron, ...NO_SCORES, publicKey: new Uint8Array(32), endpoint: { peerId: hotkey, addresses } }
 }
 
 /** Sets of hotkeys that share a group, as sorted texts. */

@@ -7,6 +7,7 @@ import { placeManifest, placeSegment } from '../../../../src/redundancy/placemen
 import { CHUNK_SIZE, groupCap, manifestCopies, PROFILES } from '../../../../src/redundancy/profiles.js'
 import type { WatchedMiner } from '../../../../src/roles/validator/miner-watch.js'
 import { offerMiners } from '../../../../src/roles/validator/place.js'
+import { NO_SCORES } from '../../../kit/test-subnet.js'
 
 const ASK = { put: new Uint8Array(16), leaseBlocks: 100 }
 
@@ -19,6 +20,7 @@ function miner(uid: number, freeBytes = GIB, group = `g${uid}`): WatchedMiner {
     stakeRao: 0n,
     validatorPermit: false,
     registeredAtBlock: 0,
+    ...NO_SCORES,
   }
   const endpoint = { peerId: `p${uid}`, addresses: [`/ip4/127.0.0.1/tcp/${uid}`] }
   const capacity = { budgetBytes: 2 * GIB, heldBytes: 0, heldChunks: 0, freeBytes }
