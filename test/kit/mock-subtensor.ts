@@ -58,6 +58,8 @@ export class MockSubtensor implements AsyncDisposable {
   fault: (method: string) => MockRefusal | 'stall' | 'close' | 'lose' | undefined = () => undefined
   /** Its next index counts what is in the pool, as it should. */
   countsPool = true
+  /** Says so when it gets bytes that are in its pool. */
+  knowsAgain = true
   /** Takes transactions in and forgets them. */
   forgetful = false
   /** Calls of transactions that reached a block, in order. */
@@ -324,7 +326,8 @@ export class MockSubtensor implements AsyncDisposable {
 
   /** As `sc-transaction-pool` and the runtime's extensions judge. */
   #invalid(extrinsic: string, call: MockCall): MockRefusal | undefined {
-    if (this.#pool.includes(extrinsic)) return { code: 1013, message: 'Transaction Already Imported' }
+    if (this.#pool.includes(extrinsic))
+      return !this.knowsAgain ? undefined : { code: 1013, message: 'Transaction Already Imported' }
     const nonce = this.#nonce(call.signer)
     if (call.nonce < nonce) return invalid('Transaction is outdated')
     const same = this.#pool
