@@ -178,6 +178,24 @@ describe('the subtensor chain, when things go wrong', () => {
       assert.equal(node.executed.length, 1)
     })
 
+    it('does not call refused what a pool may hold although the answer was lost', async () => {
+      const node = await nodeOf()
+      const chain = await startedOn([node])
+      node.fault = (method) =>
+        method === 'author_submitExtrinsic' && node.submissions === 0 ? 'lose' : undefined
+      node.pool = () =>
+        node.submissions === 1
+          ? undefined
+          : { code: 1010, message: 'Invalid Transaction', data: 'Custom error: 6' }
+      // A mock that knows bytes again says so; here the refusal must come first, as after a failover.
+      node.knowsAgain = false
+      const work = commit(chain)
+      await until(() => node.submissions > 1, { ...SOON, title: 'sent again' })
+      node.makeBlock()
+      await work
+      assert.equal(node.executed.length, 1)
+    })
+
     it('does it once when its node is lost and the next one is asked', async () => {
       const [first, second] = [await nodeOf(), await nodeOf()]
       const chain = await startedOn([first, second])

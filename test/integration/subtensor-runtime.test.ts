@@ -172,6 +172,15 @@ describe('the subtensor chain on a real runtime', function () {
       await until(async () => (await chain.hyperparameters()).tempo === tempo, { deadlineMs: 60_000 })
     }
 
+    async function nextEpoch(): Promise<void> {
+      const { epoch } = await chain.metagraph()
+      while ((await chain.metagraph()).epoch === epoch) {
+        const { number } = await chain.head()
+        await runtime.newBlocks()
+        await until(async () => (await chain.head()).number > number, { deadlineMs: 60_000 })
+      }
+    }
+
     it('are set where the subnet takes plain ones', async () => {
       await setRules(false, 100)
       await inBlocks(chain.setWeights(testHotkey(1).signer, weights))
@@ -183,18 +192,15 @@ describe('the subtensor chain on a real runtime', function () {
 
     it('are committed, and revealed an epoch later, where it hides them', async () => {
       const hotkey = testHotkey(1)
-      await setRules(true, 9)
+      await setRules(true, 12)
       await assert.rejects(inBlocks(chain.setWeights(hotkey.signer, weights)), refusal('CommitRevealEnabled'))
+      // At its beginning, or the commit and the reveal would fall into two.
+      await nextEpoch()
       const reveal = { ...weights, values: [1_000, 65_535], salt: [1, 2, 3] }
       const hash = weightsCommitHash({ hotkey: hotkey.address, netuid, reveal })
       await inBlocks(chain.commitWeights(hotkey.signer, hash))
-      const { epoch } = await chain.metagraph()
       await assert.rejects(inBlocks(chain.revealWeights(hotkey.signer, reveal)), refusal('RevealTooEarly'))
-      while ((await chain.metagraph()).epoch === epoch) {
-        const { number } = await chain.head()
-        await runtime.newBlocks()
-        await until(async () => (await chain.head()).number > number, { deadlineMs: 60_000 })
-      }
+      await nextEpoch()
       const other = { ...reveal, salt: [3, 2, 1] }
       await assert.rejects(
         inBlocks(chain.revealWeights(hotkey.signer, other)),

@@ -3,12 +3,14 @@
  * list of neurons. Also what the few calls do that tests look at the effect of.
  */
 
+import { blake2AsU8a } from '@polkadot/util-crypto/blake2'
 import { type Clock, systemClock } from '../../src/base/clock.js'
 import { silentLogger } from '../../src/base/log.js'
 import { seededRandom } from '../../src/base/random.js'
 import type { Axon } from '../../src/chain/chain.js'
 import { SubtensorChain, type SubtensorInit } from '../../src/chain/subtensor/adapter.js'
 import { ipNumber } from '../../src/chain/subtensor/axon.js'
+import { Runtime } from '../../src/chain/subtensor/runtime.js'
 import { type TestKey, testColdkey, testHotkey } from './chain-keys.js'
 import type { MockSubtensor } from './mock-subtensor.js'
 import { type MockCall, putInto, type Storage } from './mock-transaction.js'
@@ -120,13 +122,23 @@ export function runCall({ name, args, signer }: MockCall, storage: Storage): und
   }
 }
 
+/** Runtimes by version and metadata: the real one takes a second to read. */
+const runtimes = new Map<string, Promise<Runtime>>()
+
+const loadRuntime: typeof Runtime.load = (metadata, version) => {
+  const name = `${version.specVersion} ${hex(blake2AsU8a(metadata, 128))}`
+  const known = runtimes.get(name) ?? Runtime.load(metadata, version)
+  runtimes.set(name, known)
+  return known
+}
+
 /** Patience for tests: everything that goes wrong goes wrong soon. */
 export function subtensorChain(
   urls: readonly string[],
   init: Partial<SubtensorInit> = {},
   clock: Clock = systemClock,
 ): SubtensorChain {
-  const components = { clock, random: seededRandom('subtensor'), logger: silentLogger }
+  const components = { clock, random: seededRandom('subtensor'), logger: silentLogger, loadRuntime }
   return new SubtensorChain(components, {
     urls,
     genesisHash: undefined,

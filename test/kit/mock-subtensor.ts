@@ -58,6 +58,8 @@ export class MockSubtensor implements AsyncDisposable {
   fault: (method: string) => MockRefusal | 'stall' | 'close' | 'lose' | undefined = () => undefined
   /** Its next index counts what is in the pool, as it should. */
   countsPool = true
+  /** Says so when it gets bytes that are in its pool. */
+  knowsAgain = true
   /** Takes transactions in and forgets them. */
   forgetful = false
   /** Calls of transactions that reached a block, in order. */
@@ -213,7 +215,7 @@ export class MockSubtensor implements AsyncDisposable {
   #free(signer: string): number {
     const found = this.head.storage.get(secondEncoder().key('system', 'account', signer))
     if (found === undefined) return 0
-    const account = secondEncoder().registry.createType('AccountInfo', found).toJSON() as {
+    const account = secondEncoder().types.createType('AccountInfo', found).toJSON() as {
       data: { free: number }
     }
     return account.data.free
@@ -324,7 +326,8 @@ export class MockSubtensor implements AsyncDisposable {
 
   /** As `sc-transaction-pool` and the runtime's extensions judge. */
   #invalid(extrinsic: string, call: MockCall): MockRefusal | undefined {
-    if (this.#pool.includes(extrinsic)) return { code: 1013, message: 'Transaction Already Imported' }
+    if (this.#pool.includes(extrinsic))
+      return !this.knowsAgain ? undefined : { code: 1013, message: 'Transaction Already Imported' }
     const nonce = this.#nonce(call.signer)
     if (call.nonce < nonce) return invalid('Transaction is outdated')
     const same = this.#pool
@@ -338,8 +341,8 @@ export class MockSubtensor implements AsyncDisposable {
   #isSigned(bytes: string): boolean {
     const extrinsic = extrinsicOf(bytes)
     const birth = extrinsic.era.asMortalEra.birth(this.head.number)
-    const { registry } = secondEncoder()
-    const payload = registry.createType(
+    const { types } = secondEncoder()
+    const payload = types.createType(
       'ExtrinsicPayload',
       {
         method: extrinsic.method.toHex(),

@@ -31,7 +31,7 @@ export function putInto(
 }
 
 export function extrinsicOf(bytes: string): GenericExtrinsic {
-  return secondEncoder().registry.createType('Extrinsic', bytes) as unknown as GenericExtrinsic
+  return secondEncoder().types.createType('Extrinsic', bytes) as unknown as GenericExtrinsic
 }
 
 export function callOf(bytes: string): MockCall {

@@ -28,7 +28,7 @@ export function metadataWithout(...names: readonly string[]): Uint8Array {
 }
 
 export interface SecondEncoder {
-  readonly registry: TypeRegistry
+  readonly types: TypeRegistry
   /** 0x-prefixed storage key, by pallet and item in camel case. */
   key(pallet: string, item: string, ...keys: unknown[]): string
   /** SCALE of a storage item's value. */
@@ -42,36 +42,36 @@ let second: SecondEncoder | undefined
 /** Made once: it takes a second. */
 export function secondEncoder(): SecondEncoder {
   if (second !== undefined) return second
-  const registry = new TypeRegistry()
-  const metadata = new Metadata(registry, `0x${hex(metadataBytes())}`)
-  registry.setMetadata(metadata, undefined, undefined, true)
-  const { query } = expandMetadata(registry, metadata)
+  const types = new TypeRegistry()
+  const metadata = new Metadata(types, `0x${hex(metadataBytes())}`)
+  types.setMetadata(metadata, undefined, undefined, true)
+  const { query } = expandMetadata(types, metadata)
   const entryOf = (pallet: string, item: string) => {
     const entry = query[pallet]?.[item]
     if (entry === undefined) throw new Error(`no storage ${pallet}.${item}`)
     return entry
   }
   second = {
-    registry,
+    types,
     key(pallet, item, ...keys) {
       const entry = entryOf(pallet, item)
-      return new StorageKey(registry, keys.length === 0 ? entry : [entry, keys]).toHex()
+      return new StorageKey(types, keys.length === 0 ? entry : [entry, keys]).toHex()
     },
     value(pallet, item, value) {
       const { type } = entryOf(pallet, item).meta
       const id = type.isPlain ? type.asPlain : type.asMap.value
-      return `0x${hex(registry.createTypeUnsafe<Codec>(registry.createLookupType(id), [value]).toU8a())}`
+      return `0x${hex(types.createTypeUnsafe<Codec>(types.createLookupType(id), [value]).toU8a())}`
     },
-    type: (name, value) => registry.createTypeUnsafe<Codec>(name, [value]).toU8a(),
+    type: (name, value) => types.createTypeUnsafe<Codec>(name, [value]).toU8a(),
   }
   return second
 }
 
 /** Of `SubtensorModule`, by name. */
 export function errorIndex(name: string): number {
-  const { registry } = secondEncoder()
+  const { types } = secondEncoder()
   for (let error = 0; error < 256; error += 1) {
-    if (registry.findMetaError(Uint8Array.of(7, error, 0, 0, 0)).name === name) return error
+    if (types.findMetaError(Uint8Array.of(7, error, 0, 0, 0)).name === name) return error
   }
   throw new Error(`no error ${name}`)
 }

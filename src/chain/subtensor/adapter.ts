@@ -34,7 +34,7 @@ import { NodeConnection, type NodeConnectionInit } from './node-connection.js'
 import { reasonOf, refusedBefore, withBlock } from './refusals.js'
 import type { RuntimeCall } from './runtime.js'
 import { fromHex, toHex } from './scale.js'
-import { type BlockRef, type StateAt, StateReader } from './state-reader.js'
+import { type BlockRef, type StateAt, StateReader, type StateReaderComponents } from './state-reader.js'
 import { type Inclusion, Submitter } from './submitter.js'
 import { identityCall, readBalance, readSubnet, readSubnetCost, readSubnets, readWeights } from './subnet.js'
 import { permittedBlock, type WaitSubject } from './waits.js'
@@ -50,6 +50,7 @@ export interface SubtensorComponents {
   readonly clock: Clock
   readonly random: Random
   readonly logger: Logger
+  readonly loadRuntime?: StateReaderComponents['loadRuntime']
 }
 
 export interface SubtensorInit extends NodeConnectionInit {
@@ -69,8 +70,8 @@ export class SubtensorChain implements Chain {
   constructor(components: SubtensorComponents, init: SubtensorInit) {
     this.#netuid = init.netuid
     this.#connection = new NodeConnection(components, init)
-    this.#reader = new StateReader({ connection: this.#connection })
-    const { clock, logger } = components
+    const { clock, logger, ...rest } = components
+    this.#reader = new StateReader({ ...rest, connection: this.#connection })
     this.#submitter = new Submitter({ connection: this.#connection, reader: this.#reader, clock, logger })
   }
 

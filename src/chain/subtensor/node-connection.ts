@@ -145,10 +145,15 @@ export class NodeConnection {
   }
 
   /**
-   * One call, on one endpoint after the other until it is answered: repeating any is harmless, since submitted bytes
-   * carry a nonce. Rejects with `RpcRefusal` when a node refuses it, `CHAIN_UNAVAILABLE` when none answers in time.
+   * One question, on one endpoint after the other until it is answered. Rejects with `RpcRefusal` when a node refuses
+   * it, `CHAIN_UNAVAILABLE` when none answers in time. With `once` the first endpoint's silence is the answer: what must
+   * know whether somebody may have heard it asks so.
    */
-  async call(method: string, params: readonly unknown[], options: AbortOptions = {}): Promise<unknown> {
+  async call(
+    method: string,
+    params: readonly unknown[],
+    options: AbortOptions & { readonly once?: boolean } = {},
+  ): Promise<unknown> {
     return this.#inTime(method, options, async (signal) => {
       for (;;) {
         const socket = await this.#connected(signal)
@@ -158,6 +163,7 @@ export class NodeConnection {
           if (error instanceof RpcRefusal && error.isRateLimit) this.#giveUp(socket, 'it limits our rate')
           else if (!isSubnetError(error, 'CHAIN_UNAVAILABLE')) throw error
           this.#note(socket.url, toSubnetError(error).message)
+          if (options.once === true) throw this.#unavailable(method)
           // Until the loop has taken it out of use, or the same socket would be asked again at once.
           await raceAbort(socket.closed, signal)
         }

@@ -50,22 +50,22 @@ export interface RuntimeExtension {
 
 export class Runtime {
   readonly version: RuntimeVersion
-  readonly #registry: TypeRegistry
+  readonly #types: TypeRegistry
   readonly #metadata: Metadata
 
-  private constructor(version: RuntimeVersion, registry: TypeRegistry, metadata: Metadata) {
+  private constructor(version: RuntimeVersion, types: TypeRegistry, metadata: Metadata) {
     this.version = version
-    this.#registry = registry
+    this.#types = types
     this.#metadata = metadata
   }
 
   /** Loads @polkadot/types on first use: it costs half a second and 40 MiB, which only a real chain is worth. */
   static async load(metadataBytes: Uint8Array, version: RuntimeVersion): Promise<Runtime> {
     const { Metadata, TypeRegistry } = await import('@polkadot/types')
-    const registry = new TypeRegistry()
-    const metadata = new Metadata(registry, toHex(metadataBytes) as `0x${string}`)
-    registry.setMetadata(metadata, undefined, undefined, true)
-    return new Runtime(version, registry, metadata)
+    const types = new TypeRegistry()
+    const metadata = new Metadata(types, toHex(metadataBytes) as `0x${string}`)
+    types.setMetadata(metadata, undefined, undefined, true)
+    return new Runtime(version, types, metadata)
   }
 
   /** The storage item, or `undefined` when this runtime has none of that name. */
@@ -74,7 +74,7 @@ export class Runtime {
     const storage = found?.storage.unwrapOr(undefined)
     const entry = storage?.items.find(({ name }) => name.eq(item))
     if (storage === undefined || entry === undefined) return undefined
-    return new StorageItem(this.#registry, storage.prefix.toString(), entry)
+    return new StorageItem(this.#types, storage.prefix.toString(), entry)
   }
 
   /** The call in SCALE. Throws `CHAIN_REFUSED` when this runtime has no such call, `INVALID` for values that do not fit. */
@@ -137,7 +137,7 @@ export class Runtime {
 
   /** From the bytes of `System.Events`. */
   decodeEvents(bytes: Uint8Array): readonly RuntimeEvent[] {
-    const records = this.#registry.createType<Vec<EventRecord>>('Vec<EventRecord>', bytes)
+    const records = this.#types.createType<Vec<EventRecord>>('Vec<EventRecord>', bytes)
     return records.map(({ phase, event }) => ({
       extrinsic: phase.isApplyExtrinsic ? phase.asApplyExtrinsic.toNumber() : undefined,
       pallet: event.section,
@@ -153,8 +153,8 @@ export class Runtime {
 
   /** `CommitRevealEnabled` of a module's error, `BadOrigin`, or the innermost name of the others. */
   #errorName(error: Codec): string {
-    const dispatch = this.#registry.createType<DispatchError>('DispatchError', error.toU8a())
-    if (dispatch.isModule) return this.#registry.findMetaError(dispatch.asModule).name
+    const dispatch = this.#types.createType<DispatchError>('DispatchError', error.toU8a())
+    if (dispatch.isModule) return this.#types.findMetaError(dispatch.asModule).name
     return dispatch.isToken
       ? dispatch.asToken.type
       : dispatch.isArithmetic
@@ -169,14 +169,12 @@ export class Runtime {
   #call(pallet: string, name: string): SiVariant | undefined {
     const calls = this.#pallet(pallet)?.calls.unwrapOr(undefined)
     if (calls === undefined) return undefined
-    return this.#registry.lookup
-      .getSiType(calls.type)
-      .def.asVariant.variants.find((each) => each.name.eq(name))
+    return this.#types.lookup.getSiType(calls.type).def.asVariant.variants.find((each) => each.name.eq(name))
   }
 
   #create(type: TypeId, value?: unknown): Codec {
-    return this.#registry.createTypeUnsafe(
-      this.#registry.createLookupType(type),
+    return this.#types.createTypeUnsafe(
+      this.#types.createLookupType(type),
       value === undefined ? [] : [value],
     )
   }
@@ -214,13 +212,13 @@ const CONCAT_HASH_BYTES: Readonly<Record<string, number>> = {
 
 export class StorageItem {
   readonly name: string
-  readonly #registry: TypeRegistry
+  readonly #types: TypeRegistry
   readonly #prefix: Uint8Array
   readonly #entry: StorageEntryMetadataLatest
 
-  constructor(registry: TypeRegistry, pallet: string, entry: StorageEntryMetadataLatest) {
+  constructor(types: TypeRegistry, pallet: string, entry: StorageEntryMetadataLatest) {
     this.name = `${pallet}.${entry.name}`
-    this.#registry = registry
+    this.#types = types
     this.#prefix = concat([xxhashAsU8a(pallet, 128), xxhashAsU8a(entry.name.toString(), 128)])
     this.#entry = entry
   }
@@ -232,7 +230,7 @@ export class StorageItem {
       .map(({ hasher, type }, i) => {
         const value = args[i]
         const bytes = encodeValue(
-          () => this.#registry.createTypeUnsafe(this.#registry.createLookupType(type), [value]),
+          () => this.#types.createTypeUnsafe(this.#types.createLookupType(type), [value]),
           this.name,
         )
         return hashed(hasher, bytes)
@@ -245,7 +243,7 @@ export class StorageItem {
     let rest = key.subarray(this.#prefix.length)
     return this.#keys().map(({ hasher, type }) => {
       rest = rest.subarray(CONCAT_HASH_BYTES[hasher] ?? 0)
-      const value = this.#registry.createTypeUnsafe(this.#registry.createLookupType(type), [rest])
+      const value = this.#types.createTypeUnsafe(this.#types.createLookupType(type), [rest])
       rest = rest.subarray(value.encodedLength)
       return value.toJSON()
     })
@@ -257,14 +255,14 @@ export class StorageItem {
     if (bytes === undefined && modifier.isOptional) return null
     const valueType = type.isPlain ? type.asPlain : type.asMap.value
     const from = bytes ?? fallback.toU8a(true)
-    return this.#registry.createTypeUnsafe(this.#registry.createLookupType(valueType), [from]).toJSON()
+    return this.#types.createTypeUnsafe(this.#types.createLookupType(valueType), [from]).toJSON()
   }
 
   #keys(): readonly { readonly hasher: string; readonly type: TypeId }[] {
     const { type } = this.#entry
     if (type.isPlain) return []
     const { hashers, key } = type.asMap
-    const types = hashers.length === 1 ? [key] : [...this.#registry.lookup.getSiType(key).def.asTuple]
+    const types = hashers.length === 1 ? [key] : [...this.#types.lookup.getSiType(key).def.asTuple]
     return types.map((each, i) => ({ hasher: hashers[i]?.type ?? '', type: each }))
   }
 }

@@ -30,13 +30,21 @@ const changesSchema = z.array(z.object({ changes: z.array(z.tuple([hexBytes, hex
 /** A storage item and the keys of one value; fewer keys mean all values below them, where that is asked for. */
 export type StorageQuery = readonly [pallet: string, item: string, ...keys: unknown[]]
 
+export interface StateReaderComponents {
+  readonly connection: NodeConnection
+  /** `Runtime.load`, or one that remembers: many chains in one process may share a runtime. */
+  readonly loadRuntime?: typeof Runtime.load | undefined
+}
+
 export class StateReader {
   readonly #connection: NodeConnection
+  readonly #loadRuntime: typeof Runtime.load
   /** By spec version, least recently used first. */
   readonly #runtimes = new Map<number, Promise<Runtime>>()
 
-  constructor(components: { readonly connection: NodeConnection }) {
-    this.#connection = components.connection
+  constructor({ connection, loadRuntime = Runtime.load }: StateReaderComponents) {
+    this.#connection = connection
+    this.#loadRuntime = loadRuntime
   }
 
   /** The state after a block, at the head by default. Rejects with `UnknownBlock` for one that is not there. */
@@ -89,14 +97,14 @@ export class StateReader {
       try {
         const answer = hexBytes.parse(await callState(this.#connection, 'state_call', params, block, {}))
         const bytes = optionalBytes(fromHex(answer))
-        if (bytes !== undefined) return await Runtime.load(bytes, version)
+        if (bytes !== undefined) return await this.#loadRuntime(bytes, version)
       } catch (error) {
         // A runtime without this function describes itself in the older way below.
         if (!(error instanceof RpcRefusal)) throw error
       }
     }
     const answer = await callState(this.#connection, 'state_getMetadata', [], block, {})
-    return Runtime.load(fromHex(hexBytes.parse(answer)), version)
+    return this.#loadRuntime(fromHex(hexBytes.parse(answer)), version)
   }
 }
 

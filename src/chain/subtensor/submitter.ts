@@ -164,9 +164,11 @@ export class Submitter {
       const head = await connection.head({ signal })
       const due = sentTo !== connection.url || head.number - sentAtBlock >= RESEND_BLOCKS
       if (due && !isOver(signed, head)) {
-        refusal = await this.#send(signed, signal)
+        const answer = await this.#send(signed, signal)
+        refusal = answer instanceof SubnetError ? answer : undefined
         maybeInPool ||= refusal === undefined
-        sentTo = connection.url
+        // Bytes that were perhaps not heard go out again with the next round, those that were only after a while.
+        sentTo = answer === 'unknown' ? undefined : connection.url
         sentAtBlock = head.number
       }
       // The refusal of bytes that are included already says nothing: the blocks decide.
@@ -183,18 +185,18 @@ export class Submitter {
     }
   }
 
-  async #send(signed: Signed, signal: AbortSignal): Promise<SubnetError | undefined> {
+  async #send(signed: Signed, signal: AbortSignal): Promise<SubnetError | 'heard' | 'unknown'> {
     try {
-      await this.#components.connection.call('author_submitExtrinsic', [signed.hex], { signal })
-      return undefined
+      await this.#components.connection.call('author_submitExtrinsic', [signed.hex], { signal, once: true })
+      return 'heard'
     } catch (error) {
       if (error instanceof RpcRefusal) {
         const refusal = refusedByPool(error, signed.call.name)
         // Too late for its nonce or its era: that shows in the blocks as well, and better.
-        return isLate(refusal) ? undefined : refusal
+        return refusal === undefined || isLate(refusal) ? 'heard' : refusal
       }
       // Whether it arrived is not known; the blocks will tell, and the next round sends it again.
-      if (isSubnetError(error, 'CHAIN_UNAVAILABLE')) return undefined
+      if (isSubnetError(error, 'CHAIN_UNAVAILABLE')) return 'unknown'
       throw error
     }
   }

@@ -164,7 +164,7 @@ describe('Runtime, with the metadata of spec 381', () => {
     it(`encodes ${pallet}.${name}, and @polkadot/types decodes it as that`, () => {
       const call = { pallet, name, args: args as Record<string, unknown> }
       assert.equal(hex(runtime.encodeCall(call)), expected)
-      const { section, method } = secondEncoder().registry.createType('Call', `0x${expected}`) as unknown as {
+      const { section, method } = secondEncoder().types.createType('Call', `0x${expected}`) as unknown as {
         section: string
         method: string
       }
