@@ -1,10 +1,10 @@
 /**
  * A miner inside another program, until SIGTERM. On a devchain it registers itself; elsewhere its hotkey must be
- * registered before. `node dist/docs/examples/miner.js dev://127.0.0.1:9944 DIRECTORY`
+ * registered before. `node dist/docs/examples/miner.js dev://127.0.0.1:9955 DIRECTORY`
  */
 import { createLogger, createNode } from 'subnet-node'
 
-const [chain = 'dev://127.0.0.1:9944', dataPath = 'miner-data'] = process.argv.slice(2)
+const [chain = 'dev://127.0.0.1:9955', dataPath = 'miner-data'] = process.argv.slice(2)
 const stopping = new AbortController()
 process.once('SIGTERM', () => stopping.abort())
 

@@ -1,7 +1,7 @@
-/** Five lines to put and get. `node dist/docs/examples/put-get.js dev://127.0.0.1:9944` */
+/** Five lines to put and get. `node dist/docs/examples/put-get.js dev://127.0.0.1:9955` */
 import { createClient } from 'subnet-node'
 
-const [chain = 'dev://127.0.0.1:9944'] = process.argv.slice(2)
+const [chain = 'dev://127.0.0.1:9955'] = process.argv.slice(2)
 
 const client = createClient({ chain })
 await client.start()

@@ -1,12 +1,12 @@
 /**
  * A file in and out as a program does it: progress, an end to patience, a range of the bytes, and errors by their codes.
- * `node dist/docs/examples/transfer.js dev://127.0.0.1:9944 FILE`
+ * `node dist/docs/examples/transfer.js dev://127.0.0.1:9955 FILE`
  */
 import { createReadStream } from 'node:fs'
 import { stat } from 'node:fs/promises'
 import { createClient, isSubnetError } from 'subnet-node'
 
-const [chain = 'dev://127.0.0.1:9944', file = ''] = process.argv.slice(2)
+const [chain = 'dev://127.0.0.1:9955', file = ''] = process.argv.slice(2)
 const client = createClient({ chain, defaultProfile: 'single' })
 await client.start()
 try {
