@@ -16,10 +16,12 @@ export {
   type NodeOptions,
   type SubnetNode,
 } from './node/node.js'
+export type { ObjectClass } from './redundancy/layout.js'
 export type { ProfileName } from './redundancy/profiles.js'
-export type { GetResult, PutOptions, PutResult, StorageClient } from './roles/client/client.js'
+export type { CarResult, GetResult, PutOptions, PutResult, StorageClient } from './roles/client/client.js'
 export type { ObjectStatus } from './roles/client/object-status.js'
 export type { AuditReport } from './roles/validator/auditor.js'
 export type { ByteRange, DownloadOptions, DownloadProgress } from './transfer/download.js'
 export type { PutJournal, PutRecord } from './transfer/put-journal.js'
-export type { HolderReport, UploadOptions, UploadProgress, UploadReport } from './transfer/upload.js'
+export type { UploadOptions, UploadProgress } from './transfer/upload.js'
+export type { HolderReport, UploadReport } from './transfer/upload-report.js'

@@ -47,8 +47,8 @@ export async function fetchSegment(
 }
 
 /**
- * What it takes to open `span` of the place's segment: that part of its chunk, or of any k others. Rejects with
- * `UNRECOVERABLE` when neither can be had.
+ * What it takes to open `span` of the place's segment: that part of its chunk, or (private only) of any k others. Rejects
+ * with `UNRECOVERABLE` when neither can be had.
  */
 export async function fetchSpan(
   place: SegmentPlace,
@@ -75,7 +75,8 @@ export async function fetchSpan(
     if (got.length + known.length < k) throw unrecoverable(place, got.length + known.length, pool)
     return got
   }
-  const [parts] = await firstOf([own, others], 1, pacing, options)
+  const attempts = place.shape.class === 'private' ? [own, others] : [own]
+  const [parts] = await firstOf(attempts, 1, pacing, options)
   if (parts === undefined) throw unrecoverable(place, 0, pool)
   const found = new Array<VerifiedSpan | undefined>(n).fill(undefined)
   for (const { chunk, part } of parts) found[chunk] = part

@@ -6,24 +6,25 @@
  */
 import { pipe } from 'it-pipe'
 import type { WireDomain } from '../../protocols/common/signed.js'
-import { sameKey } from '../../protocols/common/signed.js'
 import type { KnownPeer } from '../../protocols/hello/sessions.js'
 import type { SignedLease } from '../../protocols/lease/lease.js'
-import { MANIFEST_SEGMENT } from '../../protocols/lease/lease.js'
+import { DAG_SEGMENT, MANIFEST_SEGMENT } from '../../protocols/lease/lease.js'
 import type { OrderClient } from '../../protocols/order/client.js'
 import type { PlaceBody, Placed } from '../../protocols/order/messages.js'
 import type { AbortOptions } from '../base/abort.js'
-import { SubnetError } from '../base/errors.js'
+import { invariant, SubnetError } from '../base/errors.js'
 import { MIB } from '../base/units.js'
 import type { SegmentCoder } from '../coding/coding-pool.js'
 import { toSs58 } from '../crypto/keys.js'
 import { describeChunk } from '../redundancy/chunk.js'
-import { isInline, type SegmentShape, segmentSize } from '../redundancy/layout.js'
+import { type DagNode, fileCid } from '../redundancy/file-dag.js'
+import { isInline, type ObjectClass, type SegmentShape, segmentSize } from '../redundancy/layout.js'
 import {
   type BuiltManifest,
   buildInlineManifest,
   ManifestBuilder,
   type ManifestInit,
+  objectSigner,
 } from '../redundancy/manifest-builder.js'
 import { maskRootOf } from '../redundancy/mask.js'
 import { type Candidate as PlacementCandidate, placeManifest, placeSegment } from '../redundancy/placement.js'
@@ -36,12 +37,13 @@ import {
   type Profile,
   shrinkProfile,
 } from '../redundancy/profiles.js'
-import type { EncodedSegment, EncodeSegmentInit, SegmentEntry } from '../redundancy/segment.js'
+import type { EncodedChunk, EncodedSegment, EncodeSegmentInit, SegmentEntry } from '../redundancy/segment.js'
 import { cut } from './cut.js'
 import { mapInOrder } from './in-flight.js'
 import { collectLeases, Quorums } from './lease-round.js'
 import { Spread } from './spread.js'
 import { StorePool, type StorePoolComponents } from './store-pool.js'
+import { holderReports, type UploadReport } from './upload-report.js'
 
 /** Coded bytes in memory at once, all segments of one upload together; at least one segment always goes. */
 const IN_FLIGHT_BYTES_MAX = 48 * MIB
@@ -58,7 +60,8 @@ export interface UploadInit {
   /** Where the object is placed and counted. */
   readonly validator: KnownPeer
   readonly profile: Profile
-  /** 32 bytes; seals and masks the object. */
+  readonly class: ObjectClass
+  /** 32 bytes; signs the object, and seals and masks it if it is private. */
   readonly objectKey: Uint8Array
   /** Plaintext bytes, if the caller knows. */
   readonly sizeBytes?: number
@@ -82,36 +85,6 @@ export interface UploadProgress {
 
 export interface UploadOptions extends AbortOptions {
   readonly onProgress?: (progress: UploadProgress) => void
-}
-
-/** What one miner was given. */
-export interface HolderReport {
-  /** SS58. */
-  readonly hotkey: string
-  readonly peerId: string
-  readonly chunks: number
-  readonly bytes: number
-  readonly holdsManifest: boolean
-}
-
-export interface UploadReport {
-  /** Digest of the manifest. */
-  readonly address: Uint8Array
-  readonly sizeBytes: number
-  readonly storedBytes: number
-  /** Bytes of bodies that left this machine, those that were sent twice included. */
-  readonly sentBytes: number
-  /** Bytes that miners held from an earlier run. */
-  readonly reusedBytes: number
-  readonly segments: number
-  readonly endBlock: number
-  /** Receipts of the weakest segment, and how many a complete one has. */
-  readonly weakestReceipts: number
-  readonly fullReceipts: number
-  readonly holders: readonly HolderReport[]
-  readonly retries: number
-  /** The network is smaller than the profile's full strength. */
-  readonly warning?: string
 }
 
 /**
@@ -162,6 +135,9 @@ class Upload {
   readonly #manifestInit: ManifestInit
   readonly #builder: ManifestBuilder
   readonly #nodes: Uint8Array[] = []
+  #dagNodes = 0
+  /** Of a public object that is one chunk: its bytes, for the copies of it as a root. */
+  #onlyLeaf: Uint8Array | undefined
   readonly #quorums = new Quorums()
   #doneBytes = 0
   #segments = 0
@@ -191,7 +167,10 @@ class Upload {
       { candidates: placed.candidates.length, resumes: init.resumes },
     )
     this.#manifestInit = {
-      owner: { class: 'private', objectKey: init.objectKey },
+      owner:
+        init.class === 'private'
+          ? { class: 'private', objectKey: init.objectKey }
+          : { class: 'public', signer: objectSigner(init.objectKey) },
       profile: init.profile,
       createdUnixSeconds: init.createdUnixSeconds,
     }
@@ -199,23 +178,26 @@ class Upload {
   }
 
   async run(source: AsyncIterable<Uint8Array>): Promise<UploadReport> {
-    const { profile } = this.#init
+    const { profile, class: objectClass } = this.#init
     const inFlight = Math.floor(IN_FLIGHT_BYTES_MAX / (profile.n * CHUNK_SIZE))
     const segmentsMax = Math.min(IN_FLIGHT_SEGMENTS_MAX, Math.max(1, inFlight))
     let inline: Uint8Array | undefined = new Uint8Array(0)
     const sent = pipe(
-      cut(source, segmentSize('private', profile.k)),
+      cut(source, segmentSize(objectClass, profile.k)),
       (pieces) => this.#segmentsOf(pieces, (bytes) => (inline = bytes)),
       (segments) =>
         mapInOrder(segments, segmentsMax, (one, signal) => this.#encodeAndSend(one, signal), this.#options),
     )
     for await (const segment of sent) {
       inline = undefined
-      const node = this.#builder.add(segment)
-      if (node !== undefined) await this.#sendNode(node.bytes)
+      const { list, dagNodes } = this.#builder.add(segment)
+      if (list !== undefined) await this.#sendNode(list.bytes)
+      for (const node of dagNodes) await this.#sendDagNode(node)
     }
     const built =
-      inline === undefined ? this.#builder.finish() : buildInlineManifest(this.#manifestInit, inline)
+      inline !== undefined && objectClass === 'private'
+        ? buildInlineManifest(this.#manifestInit, inline)
+        : this.#builder.finish()
     return await this.#commit(built)
   }
 
@@ -224,10 +206,11 @@ class Upload {
     pieces: AsyncIterable<Piece>,
     keepInline: (bytes: Uint8Array) => void,
   ): AsyncGenerator<EncodeSegmentInit> {
-    const { profile, objectKey } = this.#init
+    const { profile, class: objectClass } = this.#init
+    const objectKey = objectClass === 'private' ? this.#init.objectKey : undefined
     let index = 0
     for await (const { bytes, isLast } of pieces) {
-      if (index === 0 && isLast && isInline('private', bytes.length)) keepInline(bytes)
+      if (index === 0 && isLast && isInline(objectClass, bytes.length)) keepInline(bytes)
       else yield { code: profile, index, isLast, plaintext: bytes, objectKey }
       index += 1
     }
@@ -263,6 +246,9 @@ class Upload {
     if (this.#segments === 0 || kept - shape.n < this.#weakest.weakestReceipts - this.#weakest.fullReceipts) {
       this.#weakest = { weakestReceipts: kept, fullReceipts: shape.n }
     }
+    if (shape.class === 'public' && shape.isLast && shape.index === 0 && shape.k === 1) {
+      this.#onlyLeaf = chunks[0]?.bytes
+    }
     this.#segments += 1
     this.#doneBytes += shape.plainBytes
     const { peers } = this.#pool
@@ -276,20 +262,41 @@ class Upload {
 
   /** Full copies of a manifest node. List nodes go as they fill; the root, number 0, goes last. */
   async #sendNode(bytes: Uint8Array, number = this.#nodes.length + 1): Promise<void> {
+    await this.#sendCopies({ ...describeChunk(bytes), bytes }, MANIFEST_SEGMENT, number)
+    if (number > 0) this.#nodes.push(bytes)
+  }
+
+  /** Full copies of a block of the IPFS file. Those who hold a file's only leaf as a chunk hold it as its root too. */
+  async #sendDagNode(node: DagNode): Promise<void> {
+    const bytes = node.bytes ?? this.#onlyLeaf
+    invariant(bytes !== undefined, 'a block without bytes is the only leaf')
+    await this.#sendCopies({ ...node, bytes }, DAG_SEGMENT, this.#dagNodes, {
+      asksFirst: node.bytes === undefined,
+    })
+    this.#dagNodes += 1
+  }
+
+  async #sendCopies(
+    chunk: EncodedChunk,
+    segment: typeof MANIFEST_SEGMENT | typeof DAG_SEGMENT,
+    number: number,
+    how: { readonly asksFirst?: boolean } = {},
+  ): Promise<void> {
     const { profile } = this.#init
     const plan = placeManifest({
       seed: this.#placed.seed,
       copies: manifestCopies(profile),
       candidates: this.#candidates,
     })
-    const chunk = { ...describeChunk(bytes), bytes }
     const copies = plan.holders.map(() => chunk)
     const quorum = manifestQuorum(profile)
-    const place = () => [MANIFEST_SEGMENT, number] as const
-    const kept = await this.#spread.send(copies, { ...plan, quorum }, place, this.#options)
-    if (kept < quorum) throw notDurable('the manifest', kept, quorum, this.#spread.lastFailure)
-    this.#quorums.setNode(number, quorum)
-    if (number > 0) this.#nodes.push(bytes)
+    const place = () => [segment, number] as const
+    const kept = await this.#spread.send(copies, { ...plan, ...how, quorum }, place, this.#options)
+    if (kept < quorum) {
+      const what = segment === MANIFEST_SEGMENT ? 'the manifest' : 'the IPFS file'
+      throw notDurable(what, kept, quorum, this.#spread.lastFailure)
+    }
+    this.#quorums.setCopies(segment, number, quorum)
   }
 
   async #commit(built: BuiltManifest): Promise<UploadReport> {
@@ -312,7 +319,11 @@ class Upload {
     await init.beforeCommit?.(report)
     const { weakestReceipts, fullReceipts } = await this.#components.orders.commit(
       init.validator,
-      { object, profile: init.profile.name, maskRoot: maskRootOf(init.objectKey) },
+      {
+        object,
+        profile: init.profile.name,
+        ...(init.class === 'private' ? { maskRoot: maskRootOf(init.objectKey) } : {}),
+      },
       { nodes: [built.root, ...this.#nodes], leases },
       this.#options,
     )
@@ -324,6 +335,10 @@ class Upload {
     const holders = holderReports(leases, placed)
     return {
       address: manifest.address,
+      class: manifest.class,
+      ...(manifest.fileDigest === undefined
+        ? {}
+        : { fileCid: fileCid(manifest.sizeBytes, manifest.fileDigest).toString() }),
       sizeBytes: manifest.sizeBytes,
       storedBytes: holders.reduce((sum, { bytes }) => sum + bytes, 0),
       sentBytes: this.#pool.sentBytes,
@@ -336,19 +351,6 @@ class Upload {
       ...(placed.warning === undefined ? {} : { warning: placed.warning }),
     }
   }
-}
-
-function holderReports(leases: readonly SignedLease[], placed: Placed): HolderReport[] {
-  return leases.map(({ lease }) => {
-    const candidate = placed.candidates.find(({ hotkey }) => sameKey(hotkey, lease.miner))
-    return {
-      hotkey: toSs58(lease.miner),
-      peerId: candidate?.peerId ?? '',
-      chunks: lease.entries.length,
-      bytes: lease.entries.reduce((sum, [, , sizeBytes]) => sum + sizeBytes, 0),
-      holdsManifest: lease.entries.some(([, , , segment]) => segment === MANIFEST_SEGMENT),
-    }
-  })
 }
 
 function notDurable(what: string, kept: number, quorum: number, cause: unknown): SubnetError {

@@ -45,8 +45,8 @@ export function testObject(profile: ProfileName, sizeBytes: number, seed = 'obje
       sizeBytes: chunkBytes(shape, chunk),
     }))
     segments.push(chunks)
-    const node = builder.add({ shape, salt: random.bytes(16), chunks })
-    if (node !== undefined) lists.push(node.bytes)
+    const { list } = builder.add({ shape, salt: random.bytes(16), chunks })
+    if (list !== undefined) lists.push(list.bytes)
   }
   const { root, manifest, node } = builder.finish()
   if (node !== undefined) lists.push(node.bytes)

@@ -1,4 +1,7 @@
-/** `subnet-node renew CAP` and `rm CAP`: what the owner of an object may do with it, with its capability and nothing else. */
+/**
+ * `subnet-node renew CAP` and `rm CAP`: what the owner of an object may do with it, with the owner's capability and nothing
+ * else: a private object's only one, or the one with `#own=` of a public object.
+ */
 import type { Command } from 'commander'
 import { addClientOptions, withClient } from '../client-session.js'
 import { type OutputOptions, wholeNumber } from '../options.js'
@@ -12,7 +15,7 @@ export function addRenew(program: Command): void {
   const command = program
     .command('renew')
     .description('have an object kept for longer')
-    .argument('<capability>', 'what `put` printed')
+    .argument('<capability>', 'what `put` printed; of a public object the one with #own=')
     .option(
       '--lease-blocks <n>',
       'blocks from now on; never shortens (default 30 days of 12 s)',
@@ -26,7 +29,7 @@ export function addRelease(program: Command): void {
   const command = program
     .command('rm')
     .description('let an object go: nobody finds it any more, and miners drop it 7 days later')
-    .argument('<capability>', 'what `put` printed')
+    .argument('<capability>', 'what `put` printed; of a public object the one with #own=')
     .action(release)
   addClientOptions(command)
 }

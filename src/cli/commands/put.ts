@@ -24,6 +24,7 @@ interface PutOptions extends OutputOptions {
   readonly progress: ProgressMode
   readonly leaseBlocks?: number
   readonly resume: boolean
+  readonly public?: boolean
 }
 
 const READ_BYTES = MIB
@@ -31,13 +32,16 @@ const READ_BYTES = MIB
 export function addPut(program: Command): void {
   const command = program
     .command('put')
-    .description('store a file, encrypted and spread over independent miners; prints its capability')
+    .description(
+      'store a file, encrypted unless it is public, spread over independent miners; prints its capability',
+    )
     .argument('<file>', 'file to store, or - for standard input')
     .option(
       '--lease-blocks <n>',
       'blocks the miners are to keep it (default 30 days of 12 s)',
       wholeNumber(1, 2 ** 31),
     )
+    .option('--public', 'for everybody to read, not encrypted, as the same file that `ipfs add` makes of it')
     .option('--no-resume', 'start anew, whatever an interrupted run has left')
     .action(put)
   addProgressOption(command)
@@ -56,6 +60,7 @@ async function put(file: string, options: PutOptions): Promise<void> {
       try {
         const result = await client.storage.put(read(source.stream, file), {
           signal,
+          public: options.public === true,
           ...(sizeBytes === undefined ? {} : { sizeBytes }),
           ...(journal === undefined ? {} : { journal }),
           ...(options.leaseBlocks === undefined ? {} : { leaseBlocks: options.leaseBlocks }),
@@ -82,8 +87,17 @@ function show(output: Output, result: PutResult): void {
   if (resumed)
     output.note(`${formatBytes(reusedBytes)} were there already, ${formatBytes(sentBytes)} were sent`)
   if (warning !== undefined) output.note(`warning: ${warning}`)
-  output.note('Whoever has this capability can read the file. There is no other way to read it:')
-  output.result({ ...result, address: undefined }, result.capability)
+  const shown = { ...result, address: undefined }
+  const { capability, ownerCapability, fileCid } = result
+  if (fileCid === undefined) {
+    output.note('Whoever has this capability can read the file. There is no other way to read it:')
+    output.result(shown, capability)
+    return
+  }
+  output.note('Only with this capability can it be renewed or removed; it is kept nowhere else:')
+  output.note(ownerCapability)
+  output.note('Anybody can read the file by this address; the second line is its CID in IPFS:')
+  output.result(shown, `${capability}\n${fileCid}`)
 }
 
 /** The journal of this put of this file, unless it is a pipe or another process is at it. */
@@ -106,6 +120,7 @@ async function openJournal(
     sizeBytes,
     modifiedMs,
     profile: config.get('profile'),
+    class: options.public === true ? 'public' : 'private',
     subnet: `${genesisHash}/${netuid}`,
   })
   const pid = await journal.usedBy()

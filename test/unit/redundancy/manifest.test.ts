@@ -49,8 +49,8 @@ function invented(owner: ManifestOwner, profile: ProfileName, index: number, pla
 function built(owner: ManifestOwner, profile: ProfileName, fullSegments: number, lastBytes: number) {
   const builder = new ManifestBuilder(init(owner, profile))
   const nodes = []
-  for (let i = 0; i < fullSegments; i++) nodes.push(builder.add(invented(owner, profile, i)))
-  nodes.push(builder.add(invented(owner, profile, fullSegments, lastBytes)))
+  for (let i = 0; i < fullSegments; i++) nodes.push(builder.add(invented(owner, profile, i)).list)
+  nodes.push(builder.add(invented(owner, profile, fullSegments, lastBytes)).list)
   const { node, ...rest } = builder.finish()
   return { ...rest, nodes: [...nodes, node].filter((n) => n !== undefined) }
 }

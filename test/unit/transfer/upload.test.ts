@@ -13,12 +13,8 @@ import { openInline, parseManifestRoot } from '../../../src/redundancy/manifest.
 import { PROFILES } from '../../../src/redundancy/profiles.js'
 import { decodeSegment } from '../../../src/redundancy/segment.js'
 import { type CheckedCommit, checkCommit } from '../../../src/roles/validator/commit-check.js'
-import {
-  type UploadOptions,
-  type UploadProgress,
-  type UploadReport,
-  upload,
-} from '../../../src/transfer/upload.js'
+import { type UploadOptions, type UploadProgress, upload } from '../../../src/transfer/upload.js'
+import type { UploadReport } from '../../../src/transfer/upload-report.js'
 import { testHotkey } from '../../kit/chain-keys.js'
 import { turn } from '../../kit/fake-clock.js'
 import { type ScriptedMiner, STORE_VALIDATOR, StorePeers } from '../../kit/store-peers.js'
@@ -98,6 +94,7 @@ function setUp(miners = 6) {
           hotkey: testHotkey(STORE_VALIDATOR).signer.publicKey,
         },
         profile: COPIES,
+        class: 'private',
         objectKey,
         leaseBlocks: 100,
         createdUnixSeconds: 1,

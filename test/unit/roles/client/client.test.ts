@@ -11,7 +11,7 @@ import { segmentSize } from '../../../../src/redundancy/layout.js'
 import { objectSigner } from '../../../../src/redundancy/manifest-builder.js'
 import { StorageClient } from '../../../../src/roles/client/client.js'
 import type { PutRecord } from '../../../../src/transfer/put-journal.js'
-import type { UploadReport } from '../../../../src/transfer/upload.js'
+import type { UploadReport } from '../../../../src/transfer/upload-report.js'
 import { testHotkey } from '../../../kit/chain-keys.js'
 import { RetrievePeers } from '../../../kit/retrieve-peers.js'
 import { testId } from '../../../kit/test-chunk.js'
@@ -108,6 +108,7 @@ describe('StorageClient: stat', () => {
     const object = testObject('copies', 1_000)
     const { client } = await setUp({ object, miners: 5, nodes: [0, 1, 2, 4] })
     assert.deepEqual(await client().stat(capabilityOf(object)), {
+      class: 'private',
       sizeBytes: 1_000,
       storedBytes: 0,
       profile: 'copies',
@@ -287,11 +288,13 @@ describe('StorageClient: a put with a journal', () => {
     put: testId(16, 2),
     validator: testHotkey(FIRST_VALIDATOR + validator).signer.publicKey,
     profile: 'copies',
+    class: 'private',
     createdUnixSeconds: 1,
   })
 
   const reportOf = (object: TestObject): UploadReport => ({
     address: object.address,
+    class: 'private',
     sizeBytes: 1_000,
     storedBytes: 4_000,
     sentBytes: 4_000,
