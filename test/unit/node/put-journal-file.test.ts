@@ -94,7 +94,7 @@ describe('PutJournalFile', () => {
     const journal = new PutJournalFile(path, SOURCE)
     await journal.save(RECORD)
     const text = await readFile(journal.path, 'utf8')
-    for (const bad of ['', text.slice(0, 40), text.replace('"version":0', '"version":1'), '{}']) {
+    for (const bad of ['', text.slice(0, 40), text.replace('"version":1', '"version":0'), '{}']) {
       await writeFile(journal.path, bad)
       assert.equal(await journal.load(), undefined)
     }
