@@ -30,7 +30,7 @@ import {
 } from './index-codec.js'
 import { type IndexDb, type OpenIndex, openLevelIndex } from './level-index.js'
 import { endLease, forgetExpired, keepLease, putChunk, removeChunk, useOrder } from './mutations.js'
-import type { ChunkInfo, LeaseRow, NewChunk, OrderUse, Shard, ShardUsage } from './shard.js'
+import type { ChunkExpiry, ChunkInfo, LeaseRow, NewChunk, OrderUse, Shard, ShardUsage } from './shard.js'
 import { ShardWriter } from './shard-writer.js'
 
 export interface LevelShardComponents {
@@ -124,8 +124,8 @@ class LevelShard implements Shard {
     return this.#run((writer) => writer.run(keepLease(lease)))
   }
 
-  endLease(object: Uint8Array, digests: readonly Uint8Array[], expiresBlock: number): Promise<boolean> {
-    return this.#run((writer) => writer.run(endLease(object, digests, expiresBlock)))
+  endLease(object: Uint8Array, chunks: readonly ChunkExpiry[]): Promise<boolean> {
+    return this.#run((writer) => writer.run(endLease(object, chunks)))
   }
 
   describe(digest: Uint8Array): Promise<ChunkInfo | undefined> {

@@ -5,7 +5,7 @@
 import { compare, concat, toString as toText } from 'uint8arrays'
 import type { AbortOptions } from '../base/abort.js'
 import { invariant, SubnetError } from '../base/errors.js'
-import type { ChunkInfo, LeaseRow, NewChunk, OrderUse, Shard, ShardUsage } from './shard.js'
+import type { ChunkExpiry, ChunkInfo, LeaseRow, NewChunk, OrderUse, Shard, ShardUsage } from './shard.js'
 
 interface HeldChunk {
   readonly info: ChunkInfo
@@ -129,10 +129,10 @@ class MemoryShard implements Shard {
     this.#leases.set(keyOf(lease.object), { ...lease, bytes: Uint8Array.from(lease.bytes) })
   }
 
-  async endLease(object: Uint8Array, digests: readonly Uint8Array[], expiresBlock: number): Promise<boolean> {
+  async endLease(object: Uint8Array, chunks: readonly ChunkExpiry[]): Promise<boolean> {
     this.#check()
     if (!this.#leases.delete(keyOf(object))) return false
-    for (const digest of digests) {
+    for (const { digest, expiresBlock } of chunks) {
       const held = this.#chunks.get(keyOf(digest))
       if (held === undefined || held.info.expiresBlock <= expiresBlock) continue
       this.#chunks.set(keyOf(digest), { ...held, info: { ...held.info, expiresBlock } })

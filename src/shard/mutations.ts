@@ -22,7 +22,7 @@ import {
   type Place,
 } from './index-codec.js'
 import type { IndexDraft } from './index-draft.js'
-import type { LeaseRow, NewChunk, OrderUse } from './shard.js'
+import type { ChunkExpiry, LeaseRow, NewChunk, OrderUse } from './shard.js'
 
 /** One change. `apply` leaves the draft as it was when it throws. */
 export interface Mutation<T> {
@@ -125,19 +125,15 @@ export function keepLease(lease: LeaseRow): Mutation<void> {
   }
 }
 
-export function endLease(
-  object: Uint8Array,
-  digests: readonly Uint8Array[],
-  expiresBlock: number,
-): Mutation<boolean> {
+export function endLease(object: Uint8Array, chunks: readonly ChunkExpiry[]): Mutation<boolean> {
   return {
-    keys: [leaseKey(object), ...digests.map(chunkKey)],
-    costBytes: digests.length * 64 + SMALL_COST_BYTES,
+    keys: [leaseKey(object), ...chunks.map(({ digest }) => chunkKey(digest))],
+    costBytes: chunks.length * 64 + SMALL_COST_BYTES,
     body: 'none',
     apply(draft) {
       if (draft.get(leaseKey(object)) === undefined) return false
       forgetLease(draft, object)
-      for (const digest of digests) {
+      for (const { digest, expiresBlock } of chunks) {
         const held = chunkIn(draft, digest)
         if (held !== undefined && held.expiresBlock > expiresBlock)
           setExpiry(draft, digest, held, expiresBlock)

@@ -17,6 +17,9 @@ export interface ChunkInfo {
   readonly expiresBlock: number
 }
 
+/** What a chunk's expiry is lowered to. */
+export type ChunkExpiry = Pick<ChunkInfo, 'digest' | 'expiresBlock'>
+
 /** A verified chunk about to be kept. */
 export interface NewChunk extends ChunkInfo {
   /** Hash of every leaf in order, 32 bytes each. */
@@ -86,10 +89,10 @@ export interface Shard extends Startable {
   /** Keeps or replaces the lease of an object, synced. `NOT_FOUND` if a digest it names is not held. */
   putLease(lease: LeaseRow): Promise<void>
   /**
-   * Forgets the lease of an object and lowers the expiry of these chunks to `expiresBlock`, in one synced step. Whether
-   * another lease covers one of them is the caller's to know. Never raises an expiry; false if there was no such lease.
+   * Forgets the lease of an object and lowers the expiry of these chunks, in one synced step. Until when other leases cover
+   * them is the caller's to know. Never raises an expiry; false if there was no such lease.
    */
-  endLease(object: Uint8Array, digests: readonly Uint8Array[], expiresBlock: number): Promise<boolean>
+  endLease(object: Uint8Array, chunks: readonly ChunkExpiry[]): Promise<boolean>
   lease(object: Uint8Array): Promise<Uint8Array | undefined>
   leases(): AsyncIterable<Uint8Array>
 }

@@ -242,16 +242,25 @@ function keepsLeases({ make }: ShardSuite): void {
     for (const chunk of chunks) await test.shard.put(chunk)
     const lease = testLease(1, 300, chunks)
     await test.shard.putLease(lease)
-    const two = chunks.slice(0, 2).map(({ digest }) => digest)
-    assert.equal(await test.shard.endLease(lease.object, two, 200), true)
+    const [first, second] = chunks.map(({ digest }) => digest) as [Uint8Array, Uint8Array]
+    const lowered = [
+      { digest: first, expiresBlock: 200 },
+      { digest: second, expiresBlock: 220 },
+    ]
+    assert.equal(await test.shard.endLease(lease.object, lowered), true)
     assert.equal(await test.shard.lease(lease.object), undefined)
-    assert.equal(await test.shard.endLease(lease.object, two, 150), false)
+    assert.equal(await test.shard.endLease(lease.object, [{ digest: first, expiresBlock: 150 }]), false)
     assert.equal(await test.shard.expire(199, 10), 0)
-    assert.equal(await test.shard.expire(200, 10), 2)
+    assert.equal(await test.shard.expire(200, 10), 1)
+    assert.deepEqual(await heldOf(test.shard, [...chunks]), [false, true, true])
+    assert.equal(await test.shard.expire(220, 10), 1)
     assert.deepEqual(await heldOf(test.shard, [...chunks]), [false, false, true])
     await test.shard.putLease(testLease(2, 250, chunks.slice(2)))
     assert.equal(
-      await test.shard.endLease(testLease(2, 0, []).object, [testId(32, 1), chunks[2].digest], 900),
+      await test.shard.endLease(
+        testLease(2, 0, []).object,
+        [testId(32, 1), chunks[2].digest].map((digest) => ({ digest, expiresBlock: 900 })),
+      ),
       true,
     )
     assert.equal((await test.shard.describe(chunks[2].digest))?.expiresBlock, 300, 'never raised')

@@ -16,7 +16,7 @@ import { SubnetError } from '../../base/errors.js'
 import { Semaphore } from '../../base/semaphore.js'
 import type { Signer } from '../../crypto/keys.js'
 import { toSs58 } from '../../crypto/keys.js'
-import type { Shard } from '../../shard/shard.js'
+import type { ChunkExpiry, Shard } from '../../shard/shard.js'
 import type { KeeperMessage, OrderTerms, ShardSource } from './keeper.js'
 
 /** Changes of leases that wait for a release to end; the next is refused with `BUSY`. */
@@ -154,12 +154,8 @@ export class StoreService implements StoreHandler, LeaseHandler {
     const { lease } = await this.#kept(shard, validator, object)
     const expiresBlock = this.#components.head.block + this.#trashBlocks
     await this.#change.run(async () => {
-      const own = await onlyIn(
-        shard,
-        object,
-        lease.entries.map(([digest]) => digest),
-      )
-      await shard.endLease(object, own, expiresBlock)
+      const digests = lease.entries.map(([digest]) => digest)
+      await shard.endLease(object, await keptUntil(shard, object, digests, expiresBlock))
     })
   }
 
@@ -200,21 +196,30 @@ export class StoreService implements StoreHandler, LeaseHandler {
 }
 
 /**
- * Those of the digests that no other object's lease names. A client may lease chunks that another one stored: a release
- * must not take them from it. Reads every lease of the shard, so a release costs as much as there are.
+ * Until when each of the digests is still needed: the last end of the other objects' leases that name it, and at least
+ * `expiresBlock`. Public objects share chunks, and a client may lease chunks that another one stored: a release must not
+ * take them from it. Reads every lease of the shard, so a release costs as much as there are.
  */
-async function onlyIn(
+async function keptUntil(
   shard: Shard,
   object: Uint8Array,
   digests: readonly Uint8Array[],
-): Promise<Uint8Array[]> {
-  const own = new Map(digests.map((digest) => [bytesToText(digest, 'hex'), digest]))
+  expiresBlock: number,
+): Promise<ChunkExpiry[]> {
+  const kept = new Map(
+    digests.map((digest) => [bytesToText(digest, 'hex'), { digest, expiresBlock }] as const),
+  )
   for await (const bytes of shard.leases()) {
     const { lease } = decodeMessage(keptLeaseSchema, bytes, 'kept lease')
     if (equals(lease.object, object)) continue
-    for (const [digest] of lease.entries) own.delete(bytesToText(digest, 'hex'))
+    for (const [digest] of lease.entries) {
+      const key = bytesToText(digest, 'hex')
+      const own = kept.get(key)
+      if (own !== undefined && own.expiresBlock < lease.endBlock)
+        kept.set(key, { digest: own.digest, expiresBlock: lease.endBlock })
+    }
   }
-  return [...own.values()]
+  return [...kept.values()]
 }
 
 export function orderTerms(order: Order): OrderTerms {
