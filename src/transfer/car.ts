@@ -40,19 +40,20 @@ export async function* fileBlocks(
 /** The CAR's bytes. Ending it early ends `blocks`. */
 export async function* carOf(root: CID, blocks: AsyncGenerator<Block>): AsyncGenerator<Uint8Array> {
   const { writer, out } = CarWriter.create([root])
-  const writing = (async () => {
-    for await (const block of blocks) await writer.put(block)
-    await writer.close()
-  })()
-  // It never ends well before its last bytes are taken; how it ends badly is raced below.
-  const failed = new Promise<never>((_, reject) => writing.catch(reject))
-  const pieces = out[Symbol.asyncIterator]()
-  try {
-    for (;;) {
-      const piece = await Promise.race([pieces.next(), failed])
-      if (piece.done === true) return
-      yield piece.value
+  let failure: { readonly error: unknown } | undefined
+  const write = async () => {
+    try {
+      for await (const block of blocks) await writer.put(block)
+    } catch (error) {
+      failure = { error }
     }
+    await writer.close()
+  }
+  // It waits for its pieces to be taken, for ever if nobody does; what its source failed with is thrown below.
+  void write()
+  try {
+    yield* out
+    if (failure !== undefined) throw failure.error
   } finally {
     await blocks.return(undefined)
   }
