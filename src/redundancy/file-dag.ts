@@ -18,7 +18,7 @@ import { CHUNK_SIZE } from './profiles.js'
 export const DAG_LINKS_MAX = 174
 /** Most dag-pb nodes of one object: about 1.3 TiB of leaves. */
 export const DAG_NODES_MAX = 8_192
-/** Largest dag-pb node, bytes: 174 links of at most 48 bytes, as many block sizes of at most 7, and heads. */
+/** Largest dag-pb node, bytes: 174 links of at most 49 bytes, as many block sizes of at most 7, and heads. */
 export const DAG_NODE_BYTES_MAX = 10_240
 
 const SHA2_256_CODE = 0x12

@@ -34,14 +34,16 @@ async function blocksOf(data: AsyncIterable<Uint8Array>, root: string): Promise<
   return blocks
 }
 
+const MINERS = 8
+
 describe('public objects', function () {
-  this.timeout(60_000)
+  this.timeout(120_000)
   let network: LocalNetwork
   let writer: SubnetClient
   let reader: SubnetClient
 
   before(async () => {
-    network = await LocalNetwork.start({ miners: 8, validators: 1, capacityBytes: 512 * MIB })
+    network = await LocalNetwork.start({ miners: MINERS, validators: 1, capacityBytes: 512 * MIB })
     writer = await network.client()
     reader = await network.client()
   })
@@ -83,25 +85,24 @@ describe('public objects', function () {
   for (const profile of PROFILE_NAMES) {
     it(`stores more than a segment, with chunks that have one name, as ${profile}`, async () => {
       const bytes = new Uint8Array((PROFILES[profile].k + 2) * MIB + 7)
-      bytes.set(testBytes(profile, MIB + 5))
-      const { holders } = await roundTrip(bytes, profile)
-      const heldBytes = holders.map(({ bytes: own }) => own)
-      const zeros = PROFILES[profile].k
-      // Zeros in full and short, and their parity: once at each miner, however often the file has them.
-      if (zeros === 1) assert.ok(Math.max(...heldBytes) < 3.1 * MIB, `${heldBytes}`)
+      bytes.set(testBytes(profile, MIB))
+      const { storedBytes } = await roundTrip(bytes, profile)
+      // One chunk of the first segment is not zeros, and so is its parity; zeros lie once at each miner that has some.
+      const { k, n } = PROFILES[profile]
+      assert.ok(storedBytes < (1 + n - k + MINERS) * MIB + MIB, `${storedBytes}`)
     })
   }
 
   it('reads ranges, over leaves and segments too', async () => {
-    const bytes = testBytes('ranges', 9 * MIB + 12_345)
+    const bytes = testBytes('ranges', 5 * MIB + 12_345)
     const { capability } = await writer.storage.put([bytes], { profile: 'small', public: true })
     const ranges = [
       [0, 0],
       [0, 1],
       [MIB - 1, MIB + 1],
       [4 * MIB - 5_000, 4 * MIB + 5_000],
-      [3 * MIB, 9 * MIB],
-      [9 * MIB + 12_344, 9 * MIB + 12_345],
+      [3 * MIB, 5 * MIB],
+      [5 * MIB + 12_344, 5 * MIB + 12_345],
     ] as const
     for (const [start, end] of ranges) {
       const { data } = await reader.storage.get(capability, { range: { start, end } })
@@ -126,7 +127,7 @@ describe('public objects', function () {
   })
 
   it('keeps what two objects share when one of them is released, and answers audits of it', async () => {
-    const shared = testBytes('shared', 4 * MIB)
+    const shared = testBytes('shared', 2 * MIB)
     const [first, second] = [shared, concat([shared, testBytes('own', MIB)])]
     const one = await writer.storage.put([first], { profile: 'copies', public: true })
     const two = await writer.storage.put([second], { profile: 'copies', public: true })
@@ -199,7 +200,7 @@ describe('public objects', function () {
   })
 
   it('can be read, and had as blocks, without any validator', async () => {
-    const bytes = testBytes('alone', 5 * MIB)
+    const bytes = testBytes('alone', 2 * MIB)
     const { capability, fileCid = '' } = await writer.storage.put([bytes], {
       profile: 'copies',
       public: true,
