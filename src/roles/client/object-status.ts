@@ -1,11 +1,16 @@
 /** What is known of an object without reading it, computed from its manifest and from who answers. */
+import type { ObjectClass } from '../../redundancy/layout.js'
 import type { Manifest } from '../../redundancy/manifest.js'
 import { manifestQuorum, type ProfileName } from '../../redundancy/profiles.js'
 import type { SegmentPlace } from '../../transfer/fetch.js'
 import type { Holder } from '../../transfer/holder.js'
+import { fileCidOf } from './access.js'
 
 /** What is known of an object without reading it. */
 export interface ObjectStatus {
+  readonly class: ObjectClass
+  /** The CID by which IPFS knows the object; public objects only. */
+  readonly fileCid?: string
   readonly sizeBytes: number
   /** Bytes at the holders, the copies of the manifest included. */
   readonly storedBytes: number
@@ -15,7 +20,7 @@ export interface ObjectStatus {
   /** Holders by leases, and how many of them answered just now. */
   readonly holders: number
   readonly holdersReachable: number
-  /** Of the weakest segment, or of a manifest that holds the object: chunks at reachable holders, in all, and needed. */
+  /** Of the weakest segment, or of the manifest where there is no segment: chunks at reachable holders, in all, and needed. */
   readonly weakest: { readonly live: number; readonly n: number; readonly k: number }
   readonly health: 'healthy' | 'degraded' | 'lost'
 }
@@ -34,9 +39,10 @@ export function objectStatus(
   holders: number,
   reachable: ReadonlySet<string>,
 ): ObjectStatus {
-  const { code, content } = manifest
+  const { code, sizeBytes } = manifest
   let weakest = { live: code.n, n: code.n, k: code.k }
-  if (content.kind === 'inline') {
+  // All there is of it is the manifest: it lies in there, or it is public and empty.
+  if (places.length === 0) {
     const root = nodes[0]?.holders ?? []
     const live = root.filter(({ peerId }) => reachable.has(peerId)).length
     weakest = { live, n: Math.max(root.length, manifestQuorum(code)), k: 1 }
@@ -53,7 +59,9 @@ export function objectStatus(
   const margin = weakest.live - weakest.k
   const health = margin < 0 ? 'lost' : weakest.live < weakest.n ? 'degraded' : 'healthy'
   return {
-    sizeBytes: manifest.sizeBytes,
+    class: manifest.class,
+    ...fileCidOf(manifest),
+    sizeBytes,
     storedBytes,
     profile: code.name,
     segments: places.length,
