@@ -66,6 +66,13 @@ export interface DownloadOptions extends AbortOptions {
   readonly onProgress?: (progress: DownloadProgress) => void
 }
 
+/** A block and who holds it. */
+export interface BlockPlace {
+  readonly digest: Uint8Array
+  readonly sizeBytes: number
+  readonly holders: readonly Holder[]
+}
+
 interface SegmentRange {
   readonly first: number
   readonly end: number
@@ -242,16 +249,21 @@ export class Download {
     return bytes
   }
 
-  /** Size and holders of each manifest node, root first. To be called after `manifest`. */
-  async manifestNodes(
+  /**
+   * Who holds what is kept in full copies: the manifest's nodes, root first, and the blocks of the IPFS file that its
+   * segments list. To be called after `manifest`, with all segments.
+   */
+  async copiedBlocks(
     { content }: Manifest,
+    segments: readonly SegmentPlace[],
     options: AbortOptions = {},
-  ): Promise<{ readonly sizeBytes: number; readonly holders: readonly Holder[] }[]> {
+  ): Promise<BlockPlace[]> {
     const root = { digest: this.#address, sizeBytes: this.#rootBytes }
     const nodes = content.kind === 'nodes' ? content.nodes : []
+    const fileNodes = segments.flatMap(({ entry }) => entry.dagNodes ?? [])
     return await Promise.all(
-      [root, ...nodes].map(async ({ digest, sizeBytes }, number) => {
-        return { sizeBytes, holders: await this.#locator.node(number, digest, options) }
+      [root, ...nodes, ...fileNodes].map(async ({ digest, sizeBytes }, number) => {
+        return { digest, sizeBytes, holders: await this.#locator.node(number, digest, options) }
       }),
     )
   }

@@ -76,7 +76,8 @@ describe('subnet-node: commands of a client', function () {
     const source = join(home, 'open')
     const bytes = testBytes('open', 2 * MIB + 5)
     await writeFile(source, bytes)
-    const stored = await cli(['put', source, '--public', '--profile', 'copies', ...chain], { home })
+    const words = ['put', source, '--public', '--name', 'our file', '--profile', 'copies']
+    const stored = await cli([...words, ...chain], { home })
     const [address = '', cid = ''] = stored.stdout.toString().trimEnd().split('\n')
     assert.match(address, /^subnet:\w+$/)
     const [owner = ''] = new RegExp(`^${address}#own=[\\w-]{43}$`, 'm').exec(stored.stderr.toString()) ?? []
@@ -90,7 +91,11 @@ describe('subnet-node: commands of a client', function () {
     assert.ok(sameBytes(await ipfsCat(CID.parse(cid), blocks), bytes))
     const status = await cli(['stat', address, ...chain], { home })
     assert.match(status.stdout.toString(), new RegExp(`class +public\\s+ipfs +${cid}`))
-    assert.equal((await cli(['rm', owner, ...chain], { home })).code, 0)
+    const listed = ndjson((await cli(['ls', '--capabilities', '--json'], { home })).stdout)
+    const record = listed.find(({ name }) => name === 'our file')
+    assert.deepEqual([record?.class, record?.fileCid, record?.capability], ['public', cid, owner])
+    assert.ok(sameBytes((await cli(['get', 'our file', ...chain], { home })).stdout, bytes))
+    assert.equal((await cli(['rm', 'our file', ...chain], { home })).code, 0)
   }).timeout(120_000)
 
   it('writes a file only when all of it is there, and tells programs about it in JSON', async () => {

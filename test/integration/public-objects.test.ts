@@ -67,6 +67,7 @@ describe('public objects', function () {
     assert.ok(sameBytes(await ipfsCat(CID.parse(cid), blocks), bytes))
     const status = await reader.storage.stat(stored.capability)
     assert.deepEqual([status.class, status.fileCid, status.health], ['public', cid, 'healthy'])
+    assert.equal(status.storedBytes, stored.storedBytes)
     return stored
   }
 

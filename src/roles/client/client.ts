@@ -164,14 +164,14 @@ export class StorageClient {
       const manifest = await download.manifest(options)
       const places: SegmentPlace[] = []
       for await (const place of download.segments(manifest, options)) places.push(place)
-      const nodes = await download.manifestNodes(manifest, options)
-      const everybody = [nodes.map((node) => node.holders), ...places.map((place) => place.holders)]
+      const copied = await download.copiedBlocks(manifest, places, options)
+      const everybody = [copied.map((block) => block.holders), ...places.map((place) => place.holders)]
       const peers = new Map<string, KnownPeer>()
       for (const { hotkey, peerId, address } of everybody.flat(2)) {
         peers.set(peerId, { hotkey, peerId, addresses: [address] })
       }
       const reachable = await this.#peers.probe([...peers.values()], options)
-      return objectStatus(manifest, places, nodes, peers.size, reachable)
+      return objectStatus(manifest, places, copied, peers.size, reachable)
     } finally {
       await download.close()
     }
