@@ -23,6 +23,7 @@ export {
   type NodeOptions,
   type SubnetNode,
 } from './node/node.js'
+export type { ObjectClass } from './redundancy/layout.js'
 export type { ProfileName } from './redundancy/profiles.js'
 export {
   type InitializePlan,
@@ -44,7 +45,7 @@ export {
   type SubnetPlan,
   type SubnetRequest,
 } from './registration/register-subnet.js'
-export type { GetResult, RenewResult, StorageClient } from './roles/client/client.js'
+export type { CarResult, GetResult, RenewResult, StorageClient } from './roles/client/client.js'
 export type { ObjectStatus } from './roles/client/object-status.js'
 export type { PutOptions, PutResult, PutSource } from './roles/client/put.js'
 export type { AuditReport } from './roles/validator/auditor.js'

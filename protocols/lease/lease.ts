@@ -26,13 +26,15 @@ export const LEASE_ENTRIES_MAX = 8_192
 export const LEASE_BYTES_MAX = 704 * 1024
 /** The `segment` of entries that are the manifest's own nodes; their `index` counts the nodes, the root is 0. */
 export const MANIFEST_SEGMENT = -1
+/** The `segment` of entries that are blocks of a public object's IPFS file, numbered as the manifest lists them. */
+export const DAG_SEGMENT = -2
 
 export const leaseEntrySchema = z.tuple([
   /** digest */ digestField,
   /** auditRoot */ digestField,
   /** size, bytes */ integer(1, CHUNK_SIZE),
-  /** segment, or MANIFEST_SEGMENT */ integer(MANIFEST_SEGMENT, 2 ** 31),
-  /** index of the chunk in its segment */ integer(0, 2 ** 31),
+  /** segment, MANIFEST_SEGMENT or DAG_SEGMENT */ integer(DAG_SEGMENT, 2 ** 31),
+  /** index of the chunk in its segment, or number of the node */ integer(0, 2 ** 31),
 ])
 
 export type LeaseEntry = z.infer<typeof leaseEntrySchema>

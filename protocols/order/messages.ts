@@ -1,6 +1,7 @@
 /** `order`: place, commit and locate, renew and release: a client's questions to a validator. See SPEC.md. */
 import { z } from 'zod'
 import { KIB, MIB } from '../../src/base/units.js'
+import { DAG_NODES_MAX } from '../../src/redundancy/file-dag.js'
 import { MANIFEST_BYTES_MAX, MANIFEST_NODES_MAX } from '../../src/redundancy/manifest.js'
 import { PROFILE_NAMES } from '../../src/redundancy/profiles.js'
 import type { ProtocolSpec } from '../common/protocol.js'
@@ -39,6 +40,8 @@ export const ORDER_REQUEST_BYTES_MAX = 66 * KIB
 export const CANDIDATES_MAX = 256
 /** Segments one locate answers; a reader asks again for the next. */
 export const LOCATE_SEGMENTS_MAX = 512
+/** Blocks of one object that are kept in full copies: manifest nodes, and those above the leaves of an IPFS file. */
+export const COPIED_NODES_MAX = 1 + MANIFEST_NODES_MAX + DAG_NODES_MAX
 /** Largest object one order covers: 16 TiB. */
 export const OBJECT_BYTES_MAX = 2 ** 44
 
@@ -119,16 +122,16 @@ export const holderSchema = z.strictObject({
 })
 export type Holder = z.infer<typeof holderSchema>
 
-/** For every chunk in turn the positions, in `holders`, of those who leased it. */
-const holdersOfChunks = list(list(integer(0, CANDIDATES_MAX - 1), 0, CANDIDATES_MAX), 0, 4_096)
+/** Positions, in `holders`, of those who leased a chunk. */
+const holdersOfChunk = list(integer(0, CANDIDATES_MAX - 1), 0, CANDIDATES_MAX)
 
 export const locatedSchema = z.strictObject({
   type: z.literal('located'),
   holders: list(holderSchema, 0, CANDIDATES_MAX),
-  /** Holders of each manifest node, root first. */
-  nodes: holdersOfChunks,
+  /** Holders of each manifest node, root first, then of each block of the IPFS file that the manifest lists. */
+  nodes: list(holdersOfChunk, 0, COPIED_NODES_MAX),
   /** For each asked segment, for each chunk, its holders. */
-  segments: list(holdersOfChunks, 0, LOCATE_SEGMENTS_MAX),
+  segments: list(list(holdersOfChunk, 0, 4_096), 0, LOCATE_SEGMENTS_MAX),
 })
 export type Located = z.infer<typeof locatedSchema>
 

@@ -3,6 +3,7 @@ import type { AbortOptions } from '../../src/base/abort.js'
 import { deadline } from '../../src/base/abort.js'
 import { SubnetError } from '../../src/base/errors.js'
 import { Semaphore } from '../../src/base/semaphore.js'
+import { DAG_LINKS_MAX } from '../../src/redundancy/file-dag.js'
 import { MANIFEST_NODES_MAX } from '../../src/redundancy/manifest.js'
 import type { FrameStream } from '../common/frames.js'
 import { decodeMessage } from '../common/schema.js'
@@ -132,6 +133,8 @@ export const COMMIT_TIMEOUT_MS = 300_000
 const CHUNK_ENTRY_BYTES_MIN = 64
 /** Copies of one manifest node; the largest profile has 25. */
 const NODE_COPIES_MAX = 32
+/** Levels of nodes above the leaves of the largest object. */
+const DAG_LEVELS_MAX = 4
 /** A lease entry as decoded, in memory; measured: 810, resident. */
 const LEASE_ENTRY_MEMORY_BYTES = 850
 /** All commits in progress together: as much as the largest one takes. */
@@ -140,9 +143,14 @@ const COMMITS_MEMORY_BYTES_MAX =
 /** Commits that may wait for that memory; the next is refused with `BUSY`. */
 const COMMITS_WAITING_MAX = 1_024
 
-/** Lease entries that a manifest of this size can account for: one for each chunk, and the copies of its nodes. */
+/**
+ * Lease entries that a manifest of this size can account for: one for each chunk, and the copies of its nodes and of those
+ * of an IPFS file, of which there are fewer than one for 173 leaves and one more for each level.
+ */
 function leaseEntriesMax(manifestBytes: number, nodes: number): number {
-  return Math.ceil(manifestBytes / CHUNK_ENTRY_BYTES_MIN) + nodes * NODE_COPIES_MAX
+  const chunks = Math.ceil(manifestBytes / CHUNK_ENTRY_BYTES_MIN)
+  const dagNodes = Math.ceil(chunks / (DAG_LINKS_MAX - 1)) + DAG_LEVELS_MAX
+  return chunks + (nodes + dagNodes) * NODE_COPIES_MAX
 }
 
 /** What a commit may take in memory, from what it announces. Throws `INVALID` if that is more than any may. */

@@ -8,6 +8,7 @@ import { join } from 'node:path'
 import { z } from 'zod'
 import { SubnetError, toSubnetError } from '../base/errors.js'
 import { parseCapability } from '../redundancy/capability.js'
+import { OBJECT_CLASSES } from '../redundancy/layout.js'
 import { PROFILE_NAMES } from '../redundancy/profiles.js'
 import { writeDurably } from './durable-file.js'
 
@@ -24,7 +25,10 @@ const recordSchema = z.strictObject({
   name: z.string(),
   sizeBytes: z.number().int().min(0),
   profile: z.enum(PROFILE_NAMES),
-  class: z.enum(['private', 'public']),
+  class: z.enum(OBJECT_CLASSES),
+  /** The CID by which IPFS knows the object; public objects only. */
+  fileCid: z.string().optional(),
+  /** The owner's: with it the object can be read, renewed and released. */
   capability: z.string(),
   /** Unix time. */
   putAtMs: z.number().int().min(0),

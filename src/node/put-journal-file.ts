@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { z } from 'zod'
 import { toSubnetError } from '../base/errors.js'
 import { sha256 } from '../crypto/hash.js'
+import { OBJECT_CLASSES, type ObjectClass } from '../redundancy/layout.js'
 import { PROFILE_NAMES, type ProfileName } from '../redundancy/profiles.js'
 import type { PutJournal, PutRecord } from '../transfer/put-journal.js'
 import { writeDurably } from './durable-file.js'
@@ -22,6 +23,7 @@ export interface JournalSource {
   /** When the file was last changed, Unix time. */
   readonly modifiedMs: number
   readonly profile: ProfileName
+  readonly class: ObjectClass
   /** The subnet, such as genesis hash and netuid. */
   readonly subnet: string
 }
@@ -36,6 +38,8 @@ const count = z.number().int().min(0)
 const reportSchema = z
   .strictObject({
     address: hex(32),
+    class: z.enum(OBJECT_CLASSES),
+    fileCid: z.string().optional(),
     sizeBytes: count,
     storedBytes: count,
     sentBytes: count,
@@ -56,13 +60,18 @@ const reportSchema = z
     retries: count,
     warning: z.string().optional(),
   })
-  .transform(({ warning, ...rest }) => (warning === undefined ? rest : { ...rest, warning }))
+  .transform(({ warning, fileCid, ...rest }) => ({
+    ...rest,
+    ...(warning === undefined ? {} : { warning }),
+    ...(fileCid === undefined ? {} : { fileCid }),
+  }))
 
 const journalSchema = z.strictObject({
-  version: z.literal(0),
+  version: z.literal(1),
   /** Who wrote it last. */
   pid: count,
   source: z.strictObject({ path: z.string(), sizeBytes: count, modifiedMs: z.number() }),
+  class: z.enum(OBJECT_CLASSES),
   objectKey: hex(32),
   put: hex(16),
   validator: hex(32),
@@ -81,8 +90,8 @@ export class PutJournalFile implements PutJournal {
   }
 
   get path(): string {
-    const { path, sizeBytes, modifiedMs, profile, subnet } = this.#source
-    const name = JSON.stringify(['subnet-put/0', path, sizeBytes, modifiedMs, profile, subnet])
+    const { path, sizeBytes, modifiedMs, profile, class: objectClass, subnet } = this.#source
+    const name = JSON.stringify(['subnet-put/1', path, sizeBytes, modifiedMs, profile, objectClass, subnet])
     const id = Buffer.from(sha256(new TextEncoder().encode(name))).toString('hex')
     return join(this.#directory, `${id.slice(0, 32)}.json`)
   }
@@ -96,8 +105,7 @@ export class PutJournalFile implements PutJournal {
   async load(): Promise<PutRecord | undefined> {
     const found = await this.#read()
     if (found === undefined) return undefined
-    const { objectKey, put, validator, profile, createdUnixSeconds, committing } = found
-    const record = { objectKey, put, validator, profile, createdUnixSeconds }
+    const { version: _, pid: __, source: ___, committing, ...record } = found
     return committing === undefined ? record : { ...record, committing }
   }
 
@@ -107,7 +115,7 @@ export class PutJournalFile implements PutJournal {
     })
     const { path, sizeBytes, modifiedMs } = this.#source
     const journal = {
-      version: 0,
+      version: 1,
       pid: process.pid,
       source: { path, sizeBytes, modifiedMs },
       ...record,

@@ -1,9 +1,10 @@
 /**
  * Capabilities: what someone holds decides what they can do with an object.
  *
- *   subnet:<manifest cid>                    verify: fetch and check chunks
+ *   subnet:<manifest cid>                    verify: fetch and check chunks; of a public object, all it takes to read
  *   subnet:<manifest cid>#mask=<mask root>   repair: also rebuild chunks; shows ciphertext only
- *   subnet:<manifest cid>#<object key>       read (and repair: the mask root follows from the key)
+ *   subnet:<manifest cid>#<object key>       read (and repair: the mask root follows from the key), renew and release
+ *   subnet:<manifest cid>#own=<owner key>    renew and release; of a public object, which has no other key
  *
  * The cid is the CIDv1 (dag-cbor, sha2-256) of the address in base32, secrets are 32 bytes in unpadded base64url. They
  * stand in the fragment, which no program sends to a server. One text per capability: no other spelling is accepted.
@@ -15,17 +16,19 @@ import { fromString } from 'uint8arrays/from-string'
 import { toString as toText } from 'uint8arrays/to-string'
 import { invariant, SubnetError } from '../base/errors.js'
 import { DIGEST_BYTES } from '../crypto/hash.js'
-import { MASK_ROOT_BYTES } from './mask.js'
-import { OBJECT_KEY_BYTES } from './seal.js'
 
 export type Capability =
   | { readonly kind: 'verify'; readonly address: Uint8Array }
   | { readonly kind: 'repair'; readonly address: Uint8Array; readonly maskRoot: Uint8Array }
   | { readonly kind: 'read'; readonly address: Uint8Array; readonly objectKey: Uint8Array }
+  | { readonly kind: 'own'; readonly address: Uint8Array; readonly ownerKey: Uint8Array }
 
 const SCHEME = 'subnet:'
 const MASK_LABEL = 'mask='
+const OWN_LABEL = 'own='
 const SHA2_256_CODE = 0x12
+/** Object keys, owner keys and mask roots alike. */
+const SECRET_BYTES = 32
 const SECRET_CHARS = 43
 
 /** The CID people and IPFS tools know a manifest by. */
@@ -37,10 +40,23 @@ export function manifestCid(address: Uint8Array): string {
 export function formatCapability(capability: Capability): string {
   const bare = SCHEME + manifestCid(capability.address)
   if (capability.kind === 'verify') return bare
-  const { kind } = capability
-  const secret = kind === 'read' ? capability.objectKey : capability.maskRoot
-  invariant(secret.length === (kind === 'read' ? OBJECT_KEY_BYTES : MASK_ROOT_BYTES), 'a secret has 32 bytes')
-  return `${bare}#${kind === 'read' ? '' : MASK_LABEL}${toText(secret, 'base64url')}`
+  const { label, secret } = labelled(capability)
+  invariant(secret.length === SECRET_BYTES, 'a secret has 32 bytes')
+  return `${bare}#${label}${toText(secret, 'base64url')}`
+}
+
+function labelled(capability: Exclude<Capability, { kind: 'verify' }>): {
+  label: string
+  secret: Uint8Array
+} {
+  switch (capability.kind) {
+    case 'read':
+      return { label: '', secret: capability.objectKey }
+    case 'repair':
+      return { label: MASK_LABEL, secret: capability.maskRoot }
+    case 'own':
+      return { label: OWN_LABEL, secret: capability.ownerKey }
+  }
 }
 
 /** Throws `INVALID` saying what is wrong. No part of the text is repeated: any of it may be a misplaced key. */
@@ -52,6 +68,9 @@ export function parseCapability(text: string): Capability {
   const fragment = text.slice(hash + 1)
   if (fragment.startsWith(MASK_LABEL)) {
     return { kind: 'repair', address, maskRoot: parseSecret(fragment.slice(MASK_LABEL.length), 'mask root') }
+  }
+  if (fragment.startsWith(OWN_LABEL)) {
+    return { kind: 'own', address, ownerKey: parseSecret(fragment.slice(OWN_LABEL.length), 'owner key') }
   }
   return { kind: 'read', address, objectKey: parseSecret(fragment, 'key') }
 }

@@ -5,11 +5,13 @@
 import { invariant } from '../base/errors.js'
 import { KIB } from '../base/units.js'
 import { LEAF_BYTES } from '../crypto/merkle.js'
+import { dagNodesBetween, leafCount } from './file-dag.js'
 import { CHUNK_SIZE, type Code, shrinkCode } from './profiles.js'
 import { FRAME_BYTES, FRAME_PLAIN_BYTES, type SegmentPosition, sealedSize } from './seal.js'
 
 /** Sealed and masked, or stored as it is. */
-export type ObjectClass = 'private' | 'public'
+export const OBJECT_CLASSES = ['private', 'public'] as const
+export type ObjectClass = (typeof OBJECT_CLASSES)[number]
 
 /** Private objects up to this many plaintext bytes lie sealed in their manifest and have no segments. */
 export const INLINE_BYTES_MAX = 64 * KIB
@@ -53,6 +55,12 @@ export function segmentAt(object: ObjectShape, index: number): SegmentShape {
   const fullBytes = segmentSize(object.class, object.code.k)
   const plainBytes = index === last ? object.sizeBytes - index * fullBytes : fullBytes
   return segmentShape(object.class, object.code, { index, isLast: index === last }, plainBytes)
+}
+
+/** Blocks of a public object's IPFS file that are complete with segment `index`, and not before. */
+export function dagNodesOf({ sizeBytes, code }: ObjectShape, index: number): number {
+  const leaves = leafCount(sizeBytes)
+  return dagNodesBetween(leaves, index * code.k, Math.min((index + 1) * code.k, leaves))
 }
 
 /** Layout of a segment whose plaintext has `plainBytes`: the code shrinks to the chunks it fills. */

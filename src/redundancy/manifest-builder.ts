@@ -7,8 +7,9 @@ import { invariant, SubnetError } from '../base/errors.js'
 import { hkdf } from '../crypto/hash.js'
 import { ed25519Signer, type Signer } from '../crypto/keys.js'
 import { LEAF_BYTES } from '../crypto/merkle.js'
-import { describeChunk } from './chunk.js'
+import { type ChunkReference, describeChunk } from './chunk.js'
 import type { Fields } from './fields.js'
+import { type DagNode, FileDagBuilder, fileCid } from './file-dag.js'
 import { isInline, type SegmentShape } from './layout.js'
 import {
   MANIFEST_BYTES_MAX,
@@ -27,7 +28,7 @@ import type { Profile } from './profiles.js'
 import { sealSegment } from './seal.js'
 import type { SegmentEntry } from './segment.js'
 
-/** Who signs: a private object's key follows from its object key, a public object's is its publisher's ed25519 key. */
+/** Who signs: a private object's key follows from its object key, a public object's is any ed25519 key. */
 export type ManifestOwner =
   | { readonly class: 'private'; readonly objectKey: Uint8Array }
   | { readonly class: 'public'; readonly signer: Signer }
@@ -43,6 +44,14 @@ export interface ManifestInit {
 export interface ManifestNode {
   readonly reference: NodeReference
   readonly bytes: Uint8Array
+}
+
+/** What is to be stored because of a segment. */
+export interface AddedSegment {
+  /** A list node that became full before it. */
+  readonly list?: ManifestNode
+  /** Blocks of a public object's IPFS file that are complete with it, to be stored in full copies too. */
+  readonly dagNodes: readonly DagNode[]
 }
 
 export interface BuiltManifest {
@@ -82,42 +91,56 @@ export class ManifestBuilder {
   /** Segments not yet in a list node, as they are encoded. */
   #pending: Fields[] = []
   #pendingBytes = 0
+  readonly #dag = new FileDagBuilder()
 
   constructor(init: ManifestInit) {
     this.#init = init
   }
 
   /**
-   * Adds the next segment; `segment` may be an encoded one, its bytes are not kept. Returns a list node when one became
-   * full: it can be stored at once. Throws `INVALID` when the object outgrows `MANIFEST_NODES_MAX`.
+   * Adds the next segment; `segment` may be an encoded one, its bytes are not kept. What it returns can be stored at
+   * once. Throws `INVALID` when the object outgrows `MANIFEST_NODES_MAX`.
    */
-  add(segment: SegmentEntry & { readonly shape: SegmentShape }): ManifestNode | undefined {
-    invariant(segment.shape.index === this.#segments, 'segments come in order')
-    const chunks = segment.chunks.map(({ digest, auditRoot, sizeBytes }) => [digest, auditRoot, sizeBytes])
-    const fields = segment.salt === undefined ? { chunks } : { salt: segment.salt, chunks }
+  add(segment: Omit<SegmentEntry, 'dagNodes'> & { readonly shape: SegmentShape }): AddedSegment {
+    const { shape } = segment
+    invariant(shape.index === this.#segments, 'segments come in order')
+    invariant((shape.class === 'public') === (segment.salt === undefined), 'what is sealed has a salt')
+    const dagNodes =
+      shape.class === 'public' ? this.#dag.add(segment.chunks.slice(0, shape.k), shape.isLast) : []
+    const chunks = segment.chunks.map(referenceFields)
+    const fields =
+      segment.salt === undefined
+        ? { chunks, dagNodes: dagNodes.map(referenceFields) }
+        : { chunks, salt: segment.salt }
     const encodedBytes = encode(fields).length
     const isFull = NODE_HEAD_BYTES + this.#pendingBytes + encodedBytes > MANIFEST_BYTES_MAX
-    const node = isFull ? this.#closeNode() : undefined
+    const list = isFull ? this.#closeNode() : undefined
     this.#pending.push(fields)
     this.#pendingBytes += encodedBytes
     this.#segments++
-    this.#sizeBytes += segment.shape.plainBytes
-    return node
+    this.#sizeBytes += shape.plainBytes
+    return list === undefined ? { dagNodes } : { list, dagNodes }
   }
 
   /** Ends the object. Not for private objects that fit inline; a public one without segments is the empty object. */
   finish(): BuiltManifest {
     invariant(!isInline(this.#init.owner.class, this.#sizeBytes), 'small private objects are inline')
     if (this.#nodes.length === 0) {
-      const root = encodeRoot(this.#init, this.#sizeBytes, { segments: this.#pending })
+      const root = this.#encodeRoot({ segments: this.#pending })
       if (root.length <= MANIFEST_BYTES_MAX) return { root, manifest: parseManifestRoot(root) }
     }
     const node = this.#closeNode()
     const nodes = this.#nodes.map(({ digest, auditRoot, sizeBytes, segmentCount }) => {
       return [digest, auditRoot, sizeBytes, segmentCount]
     })
-    const root = encodeRoot(this.#init, this.#sizeBytes, { nodes })
+    const root = this.#encodeRoot({ nodes })
     return { root, manifest: parseManifestRoot(root), node }
+  }
+
+  #encodeRoot(content: Fields): Uint8Array {
+    const isPublic = this.#init.owner.class === 'public'
+    const file = isPublic ? { file: fileCid(this.#sizeBytes, this.#dag.rootDigest) } : {}
+    return encodeRoot(this.#init, this.#sizeBytes, { ...file, ...content })
   }
 
   #closeNode(): ManifestNode {
@@ -133,6 +156,10 @@ export class ManifestBuilder {
     this.#pendingBytes = 0
     return { reference, bytes }
   }
+}
+
+function referenceFields({ digest, auditRoot, sizeBytes }: ChunkReference): readonly unknown[] {
+  return [digest, auditRoot, sizeBytes]
 }
 
 function encodeRoot(

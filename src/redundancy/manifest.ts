@@ -5,14 +5,19 @@
  *   root = { version: 1, class: "private" | "public", sizeBytes, code: { profile, k, n }, hash: "sha2-256",
  *            leafBytes: 4096, createdUnixSeconds, signer: ed25519 key,
  *            private only: cipher: "aes-256-gcm/65536", maskCommitment: H(maskRoot),
+ *            public only: file: CID by which IPFS knows the object (raw up to one chunk, else dag-pb),
  *            one of: inline: { salt, ciphertext } | segments: [segment] | nodes: [[digest, auditRoot, sizeBytes, segment count]],
  *            signature: ed25519 over dag-cbor ["manifest/1", root without signature] }
  *   node = ["manifest-node/1", first segment's index, [segment]]
- *   segment = { chunks: [[digest, auditRoot, sizeBytes]], private only: salt }
+ *   segment = { chunks: [[digest, auditRoot, sizeBytes]], private only: salt,
+ *               public only: dagNodes: [[digest, auditRoot, sizeBytes]] that are complete with its data chunks }
  *
- * Everything that follows from size, class and code (how many segments and chunks, and their sizes) is checked.
+ * Everything that follows from size, class and code (how many segments, chunks and dag-pb nodes, and their sizes) is
+ * checked; that the dag-pb nodes are those of the data chunks by `checkFileDag` as soon as all segments are known, which
+ * is here for a root without list nodes.
  */
 import { encode } from '@ipld/dag-cbor'
+import { CID } from 'multiformats/cid'
 import { equals } from 'uint8arrays/equals'
 import { invariant, SubnetError } from '../base/errors.js'
 import { KIB } from '../base/units.js'
@@ -31,16 +36,20 @@ import {
   readMap,
   refuse,
 } from './fields.js'
+import { DAG_NODE_BYTES_MAX, DAG_NODES_MAX, dagNodeCount, fileCid, leafCount } from './file-dag.js'
 import {
   chunkBytes,
+  dagNodesOf,
   INLINE_BYTES_MAX,
   isInline,
+  OBJECT_CLASSES,
   type ObjectClass,
   type ObjectShape,
   segmentAt,
   segmentCount,
 } from './layout.js'
-import { PROFILE_NAMES, PROFILES, type Profile } from './profiles.js'
+import { checkFileDag } from './manifest-dag.js'
+import { CHUNK_SIZE, PROFILE_NAMES, PROFILES, type Profile } from './profiles.js'
 import { openSegment, SALT_BYTES, sealedSize } from './seal.js'
 import type { SegmentEntry } from './segment.js'
 
@@ -74,10 +83,12 @@ export interface Manifest extends ObjectShape {
   readonly code: Profile
   /** Seconds since 1970 by the writer's clock. */
   readonly createdUnixSeconds: number
-  /** Key that signed: the object's own if private, the publisher's if public. 32 bytes. */
+  /** Key that signed, 32 bytes: the object's own. Whoever has it may renew and release the object. */
   readonly signer: Uint8Array
   /** H(maskRoot), 32 bytes; private only. */
   readonly maskCommitment?: Uint8Array
+  /** Digest of the root block of the IPFS file, 32 bytes; public only. Its CID is `fileCid`'s. */
+  readonly fileDigest?: Uint8Array
   readonly content: ManifestContent
 }
 
@@ -93,6 +104,7 @@ const ROOT_FIELDS = [
   'signature',
 ] as const
 const PRIVATE_FIELDS = ['cipher', 'maskCommitment'] as const
+const PUBLIC_FIELDS = ['file'] as const
 const CONTENT_FIELDS = ['inline', 'segments', 'nodes'] as const
 /** One chunk's two hashes: a small list cannot claim a huge object. */
 const SEGMENT_ENTRY_BYTES_MIN = 2 * DIGEST_BYTES
@@ -105,17 +117,17 @@ const CREATED_UNIX_SECONDS_MAX = 253_402_300_799
  */
 export function parseManifestRoot(bytes: Uint8Array): Manifest {
   const path = 'manifest'
-  const optional = [...PRIVATE_FIELDS, ...CONTENT_FIELDS]
+  const optional = [...PRIVATE_FIELDS, ...PUBLIC_FIELDS, ...CONTENT_FIELDS]
   const root = readMap(readCanonical(bytes, path, MANIFEST_BYTES_MAX), path, ROOT_FIELDS, optional)
   readConstant(root.version, `${path}.version`, MANIFEST_VERSION)
   readConstant(root.hash, `${path}.hash`, MANIFEST_HASH)
   readConstant(root.leafBytes, `${path}.leafBytes`, LEAF_BYTES)
   const object = {
-    class: readChoice(root.class, `${path}.class`, ['private', 'public']),
+    class: readChoice(root.class, `${path}.class`, OBJECT_CLASSES),
     sizeBytes: readInteger(root.sizeBytes, `${path}.sizeBytes`, 0, Number.MAX_SAFE_INTEGER),
     code: readCode(root.code, `${path}.code`),
   }
-  const mask = readMaskCommitment(root, path, object.class)
+  const own = object.class === 'private' ? readPrivate(root, path) : readPublic(root, path, object.sizeBytes)
   const signer = readBytes(root.signer, `${path}.signer`, PUBLIC_KEY_BYTES)
   const createdUnixSeconds = readInteger(
     root.createdUnixSeconds,
@@ -129,7 +141,9 @@ export function parseManifestRoot(bytes: Uint8Array): Manifest {
   if (!verifySignature('ed25519', signer, signedBytes(signed), signature)) {
     throw new SubnetError('BAD_SIGNATURE', 'manifest.signature does not verify')
   }
-  return { ...object, address: sha256(bytes), createdUnixSeconds, signer, ...mask, content }
+  const manifest = { ...object, address: sha256(bytes), createdUnixSeconds, signer, ...own, content }
+  if (content.kind === 'segments') checkFileDag(manifest, content.segments)
+  return manifest
 }
 
 /**
@@ -172,19 +186,29 @@ function readCode(value: unknown, path: string): Profile {
   return profile
 }
 
-function readMaskCommitment(
-  root: Fields,
-  path: string,
-  objectClass: ObjectClass,
-): { maskCommitment?: Uint8Array } {
-  if (objectClass === 'public') {
-    for (const key of PRIVATE_FIELDS) {
-      if (Object.hasOwn(root, key)) refuse(`${path}.${key}`, 'belongs to private objects only')
-    }
-    return {}
-  }
+function readPrivate(root: Fields, path: string): { maskCommitment: Uint8Array } {
+  requireNone(root, path, PUBLIC_FIELDS, 'public')
   readConstant(root.cipher, `${path}.cipher`, MANIFEST_CIPHER)
   return { maskCommitment: readBytes(root.maskCommitment, `${path}.maskCommitment`, DIGEST_BYTES) }
+}
+
+function readPublic(root: Fields, path: string, sizeBytes: number): { fileDigest: Uint8Array } {
+  requireNone(root, path, PRIVATE_FIELDS, 'private')
+  const file = CID.asCID(root.file)
+  if (file === null) refuse(`${path}.file`, 'must be a CID')
+  const fileDigest = Uint8Array.from(file.multihash.digest)
+  const isFile = fileDigest.length === DIGEST_BYTES && file.equals(fileCid(sizeBytes, fileDigest))
+  if (!isFile) refuse(`${path}.file`, `must be the CID of a file of ${sizeBytes} bytes: version 1, sha2-256`)
+  const nodes = dagNodeCount(leafCount(sizeBytes))
+  if (nodes > DAG_NODES_MAX)
+    refuse(`${path}.sizeBytes`, `takes ${nodes} dag-pb nodes, ${DAG_NODES_MAX} are the most`)
+  return { fileDigest }
+}
+
+function requireNone(root: Fields, path: string, keys: readonly string[], objectClass: ObjectClass): void {
+  for (const key of keys) {
+    if (Object.hasOwn(root, key)) refuse(`${path}.${key}`, `belongs to ${objectClass} objects only`)
+  }
 }
 
 function readContent(root: Fields, path: string, object: ObjectShape): ManifestContent {
@@ -238,7 +262,7 @@ function readNodes(value: unknown, path: string, segmentsOfObject: number): Node
 
 function readSegment(value: unknown, path: string, object: ObjectShape, index: number): SegmentEntry {
   const sealed = object.class === 'private'
-  const segment = readMap(value, path, sealed ? ['salt', 'chunks'] : ['chunks'])
+  const segment = readMap(value, path, sealed ? ['salt', 'chunks'] : ['chunks', 'dagNodes'])
   const shape = segmentAt(object, index)
   const chunks = readList(segment.chunks, `${path}.chunks`, shape.n, shape.n).map((item, i) => {
     const at = `${path}.chunks[${i}]`
@@ -249,5 +273,21 @@ function readSegment(value: unknown, path: string, object: ObjectShape, index: n
       sizeBytes: readConstant(chunk[2], `${at}[2]`, chunkBytes(shape, i)),
     }
   })
-  return sealed ? { salt: readBytes(segment.salt, `${path}.salt`, SALT_BYTES), chunks } : { chunks }
+  if (sealed) return { salt: readBytes(segment.salt, `${path}.salt`, SALT_BYTES), chunks }
+  return { chunks, dagNodes: readDagNodes(segment.dagNodes, `${path}.dagNodes`, object, index) }
+}
+
+function readDagNodes(value: unknown, path: string, object: ObjectShape, index: number): ChunkReference[] {
+  const count = dagNodesOf(object, index)
+  // The only leaf of a small file is listed as its root.
+  const sizeMax = object.sizeBytes <= CHUNK_SIZE ? object.sizeBytes : DAG_NODE_BYTES_MAX
+  return readList(value, path, count, count).map((item, i) => {
+    const at = `${path}[${i}]`
+    const node = readList(item, at, 3, 3)
+    return {
+      digest: readBytes(node[0], `${at}[0]`, DIGEST_BYTES),
+      auditRoot: readBytes(node[1], `${at}[1]`, DIGEST_BYTES),
+      sizeBytes: readInteger(node[2], `${at}[2]`, 1, sizeMax),
+    }
+  })
 }

@@ -20,6 +20,8 @@ export interface SegmentEntry {
   readonly salt?: Uint8Array
   /** All n chunks in order, data first. */
   readonly chunks: readonly ChunkReference[]
+  /** Blocks of the IPFS file that are complete with this segment, as `file-dag.ts` builds them; public objects only. */
+  readonly dagNodes?: readonly ChunkReference[]
 }
 
 export interface EncodeSegmentInit extends SegmentPosition {

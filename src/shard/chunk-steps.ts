@@ -64,6 +64,14 @@ export function holdUntil(draft: IndexDraft, digest: Uint8Array, expiresBlock: n
   return true
 }
 
+/** Holds a chunk no longer than until a block. Nothing happens to one that is not held. */
+export function lowerExpiry(draft: IndexDraft, digest: Uint8Array, expiresBlock: number): void {
+  const held = chunkIn(draft, digest)
+  if (held === undefined || held.expiresBlock <= expiresBlock) return
+  draft.delete(expiryKey({ block: held.expiresBlock, kind: 'chunk', id: digest }))
+  setChunk(draft, digest, { ...held, expiresBlock })
+}
+
 /** Writes the row of a held chunk and its end. */
 export function setChunk(draft: IndexDraft, digest: Uint8Array, row: ChunkRow): void {
   draft.set(chunkKey(digest), encodeChunkRow(row))

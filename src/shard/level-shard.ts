@@ -48,7 +48,16 @@ import {
   removeChunk,
   useOrder,
 } from './mutations.js'
-import type { ChunkInfo, LeaseRow, Loss, NewChunk, OrderUse, Shard, ShardUsage } from './shard.js'
+import type {
+  ChunkInfo,
+  EndedChunks,
+  LeaseRow,
+  Loss,
+  NewChunk,
+  OrderUse,
+  Shard,
+  ShardUsage,
+} from './shard.js'
 import { ShardWriter } from './shard-writer.js'
 
 export interface LevelShardComponents {
@@ -188,8 +197,8 @@ class LevelShard implements Shard {
     return this.#run((writer) => writer.run(keepLease(lease)))
   }
 
-  endLease(object: Uint8Array, digests: readonly Uint8Array[], trashUntilBlock: number): Promise<boolean> {
-    return this.#run((writer) => writer.run(endLease(object, digests, trashUntilBlock)))
+  endLease(object: Uint8Array, chunks: EndedChunks, trashUntilBlock: number): Promise<boolean> {
+    return this.#run((writer) => writer.run(endLease(object, chunks, trashUntilBlock)))
   }
 
   extend(digests: readonly Uint8Array[], expiresBlock: number): Promise<boolean[]> {

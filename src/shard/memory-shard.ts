@@ -5,7 +5,16 @@
 import { compare, concat, toString as toText } from 'uint8arrays'
 import type { AbortOptions } from '../base/abort.js'
 import { invariant, SubnetError } from '../base/errors.js'
-import type { ChunkInfo, LeaseRow, Loss, NewChunk, OrderUse, Shard, ShardUsage } from './shard.js'
+import type {
+  ChunkInfo,
+  EndedChunks,
+  LeaseRow,
+  Loss,
+  NewChunk,
+  OrderUse,
+  Shard,
+  ShardUsage,
+} from './shard.js'
 
 interface HeldChunk {
   readonly info: ChunkInfo
@@ -200,12 +209,17 @@ class MemoryShard implements Shard {
 
   async endLease(
     object: Uint8Array,
-    digests: readonly Uint8Array[],
+    { trash, keep }: EndedChunks,
     trashUntilBlock: number,
   ): Promise<boolean> {
     this.#check()
     if (!this.#leases.delete(keyOf(object))) return false
-    for (const digest of digests) this.#throwAway(keyOf(digest), trashUntilBlock)
+    for (const digest of trash) this.#throwAway(keyOf(digest), trashUntilBlock)
+    for (const { digest, expiresBlock } of keep) {
+      const held = this.#chunks.get(keyOf(digest))
+      if (held === undefined || held.info.expiresBlock <= expiresBlock) continue
+      this.#chunks.set(keyOf(digest), { ...held, info: { ...held.info, expiresBlock } })
+    }
     return true
   }
 

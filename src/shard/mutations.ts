@@ -13,6 +13,7 @@ import {
   holdUntil,
   listLoss,
   lossKeys,
+  lowerExpiry,
   setChunk,
   throwAway,
   trashIn,
@@ -38,7 +39,7 @@ import {
   trashKey,
 } from './index-codec.js'
 import type { IndexDraft } from './index-draft.js'
-import type { LeaseRow, NewChunk, OrderUse } from './shard.js'
+import type { EndedChunks, LeaseRow, NewChunk, OrderUse } from './shard.js'
 
 /** One change. `apply` leaves the draft as it was when it throws. */
 export interface Mutation<T> {
@@ -169,9 +170,10 @@ export function keepLease(lease: LeaseRow): Mutation<void> {
 
 export function endLease(
   object: Uint8Array,
-  digests: readonly Uint8Array[],
+  { trash, keep }: EndedChunks,
   trashUntilBlock: number,
 ): Mutation<boolean> {
+  const digests = [...trash, ...keep.map(({ digest }) => digest)]
   return {
     keys: [leaseKey(object), ...digests.map(chunkKey)],
     costBytes: digests.length * 64 + SMALL_COST_BYTES,
@@ -179,10 +181,11 @@ export function endLease(
     apply(draft) {
       if (draft.get(leaseKey(object)) === undefined) return false
       forgetLease(draft, object)
-      for (const digest of digests) {
+      for (const digest of trash) {
         const held = chunkIn(draft, digest)
         if (held !== undefined) throwAway(draft, digest, held, trashUntilBlock)
       }
+      for (const { digest, expiresBlock } of keep) lowerExpiry(draft, digest, expiresBlock)
       return true
     },
   }

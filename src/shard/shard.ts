@@ -18,6 +18,14 @@ export interface ChunkInfo {
   readonly expiresBlock: number
 }
 
+/** What becomes of the chunks of a lease that ends; each is named once. */
+export interface EndedChunks {
+  /** Nothing else keeps them: they go to the trash. */
+  readonly trash: readonly Uint8Array[]
+  /** Other leases keep them, until the end of the last of these. */
+  readonly keep: readonly Pick<ChunkInfo, 'digest' | 'expiresBlock'>[]
+}
+
 /** A verified chunk about to be kept. */
 export interface NewChunk extends ChunkInfo {
   /** Hash of every leaf in order, 32 bytes each. */
@@ -132,10 +140,11 @@ export interface Shard extends Startable {
   /** Keeps or replaces the lease of an object, synced. `NOT_FOUND` if a digest it names is not on the disk. */
   putLease(lease: LeaseRow): Promise<void>
   /**
-   * Forgets the lease of an object and throws these chunks into the trash until a block, in one synced step. Whether
-   * another lease covers one of them is the caller's to know. False if there was no such lease.
+   * Forgets the lease of an object, throws what it alone named into the trash until a block, and lowers the expiry of what
+   * other leases still cover, in one synced step. Which is which is the caller's to know. Never raises an expiry; false if
+   * there was no such lease.
    */
-  endLease(object: Uint8Array, digests: readonly Uint8Array[], trashUntilBlock: number): Promise<boolean>
+  endLease(object: Uint8Array, chunks: EndedChunks, trashUntilBlock: number): Promise<boolean>
   lease(object: Uint8Array): Promise<Uint8Array | undefined>
   leases(): AsyncIterable<Uint8Array>
 

@@ -11,9 +11,11 @@ import type { AbortOptions } from '../base/abort.js'
 import { invariant, isSubnetError, SubnetError } from '../base/errors.js'
 import { MIB } from '../base/units.js'
 import type { SegmentCoder } from '../coding/coding-pool.js'
+import { FilePath } from '../redundancy/file-path.js'
 import { segmentAt, segmentCount, segmentSize, spansOf } from '../redundancy/layout.js'
-import type { Manifest, NodeReference } from '../redundancy/manifest.js'
+import type { Manifest } from '../redundancy/manifest.js'
 import { openInline, parseManifestNode, parseManifestRoot } from '../redundancy/manifest.js'
+import { dagNodesOfFile } from '../redundancy/manifest-dag.js'
 import { CHUNK_SIZE } from '../redundancy/profiles.js'
 import { openSpan, type SegmentEntry } from '../redundancy/segment.js'
 import { fetchSegment, fetchSpan, type SegmentPlace, withFound } from './fetch.js'
@@ -44,6 +46,14 @@ export interface DownloadProgress {
   readonly retries: number
 }
 
+/** What the manifest counts as one of its parts. */
+interface Part {
+  /** In the order in which the validator names their holders: manifest root and list nodes, blocks of the IPFS file. */
+  readonly number: number
+  readonly digest: Uint8Array
+  readonly what: string
+}
+
 /** Plaintext bytes from `start` on, up to and without `end` or up to the object's end: as `slice` counts them. */
 export interface ByteRange {
   readonly start: number
@@ -54,6 +64,13 @@ export interface DownloadOptions extends AbortOptions {
   /** Default: the whole object. Only what it takes is fetched: whole segments, and parts of chunks at its two ends. */
   readonly range?: ByteRange
   readonly onProgress?: (progress: DownloadProgress) => void
+}
+
+/** A block and who holds it. */
+export interface BlockPlace {
+  readonly digest: Uint8Array
+  readonly sizeBytes: number
+  readonly holders: readonly Holder[]
 }
 
 interface SegmentRange {
@@ -80,19 +97,37 @@ export class Download {
 
   /** Rejects with `NOT_FOUND` when no validator or miner knows the object, `UNRECOVERABLE` when no holder gives the manifest. */
   async manifest(options: AbortOptions = {}): Promise<Manifest> {
-    const root = await this.#fetchNode(0, this.#address, options)
+    const root = await this.#fetchPart({ number: 0, digest: this.#address, what: 'the manifest' }, options)
     this.#rootBytes = root.length
     return parseManifestRoot(root)
   }
 
-  /** The plaintext, in order, a piece for each segment. `INVALID` for a range that begins beyond the end. */
+  /**
+   * The way from the root of a public object's IPFS file to its leaves. A manifest without list nodes names all of it;
+   * of a longer one the dag-pb nodes are fetched, each when the reader comes to it.
+   */
+  filePath({ content, sizeBytes, fileDigest, ...manifest }: Manifest): FilePath {
+    invariant(fileDigest !== undefined, 'the object is public')
+    const built = content.kind === 'segments' ? dagNodesOfFile(manifest, content.segments) : []
+    const first = content.kind === 'nodes' ? 1 + content.nodes.length : 1
+    return new FilePath({ sizeBytes, rootDigest: fileDigest }, async (digest, number, options) => {
+      const part = { number: first + number, digest, what: `block ${number} of the IPFS file` }
+      return built[number]?.bytes ?? (await this.#fetchPart(part, options))
+    })
+  }
+
+  /**
+   * The plaintext, in order, a piece for each segment. `objectKey` is given exactly if the object is private; what is
+   * read of a public one is under the root of its IPFS file. `INVALID` for a range that begins beyond the end.
+   */
   async *read(
     manifest: Manifest,
-    objectKey: Uint8Array,
+    objectKey: Uint8Array | undefined,
     options: DownloadOptions = {},
   ): AsyncGenerator<Uint8Array> {
     const { start, end } = rangeIn(manifest.sizeBytes, options.range)
     if (manifest.content.kind === 'inline') {
+      invariant(objectKey !== undefined, 'an inline object is private')
       yield openInline(manifest, objectKey).subarray(start, end)
       return
     }
@@ -101,7 +136,7 @@ export class Download {
     const atOnce = Math.max(2, Math.floor(IN_FLIGHT_BYTES_MAX / (manifest.code.k * CHUNK_SIZE)))
     const wanted = { first: Math.floor(start / segmentBytes), end: Math.ceil(end / segmentBytes) }
     let doneBytes = 0
-    const plaintexts = pipe(this.segments(manifest, options, wanted), (places) =>
+    const plaintexts = pipe(this.#checkedSegments(manifest, options, wanted), (places) =>
       mapInOrder(
         places,
         atOnce,
@@ -124,7 +159,27 @@ export class Download {
     }
   }
 
-  async #wholeSegment(place: SegmentPlace, objectKey: Uint8Array, signal: AbortSignal): Promise<Uint8Array> {
+  /** Segments whose data chunks, if the object is public, are those of its IPFS file. */
+  async *#checkedSegments(
+    manifest: Manifest,
+    options: AbortOptions,
+    range: SegmentRange,
+  ): AsyncGenerator<SegmentPlace> {
+    const path = manifest.class === 'public' ? this.filePath(manifest) : undefined
+    for await (const place of this.segments(manifest, options, range)) {
+      const { index, k } = place.shape
+      for (const [chunk, { digest }] of place.entry.chunks.slice(0, k).entries()) {
+        await path?.check(index * manifest.code.k + chunk, digest, options)
+      }
+      yield place
+    }
+  }
+
+  async #wholeSegment(
+    place: SegmentPlace,
+    objectKey: Uint8Array | undefined,
+    signal: AbortSignal,
+  ): Promise<Uint8Array> {
     const { clock, coding } = this.#components
     const fetching = (where: SegmentPlace) => fetchSegment(where, { pool: this.#pool, clock }, { signal })
     const chunks = await this.#anywhere(place, fetching, signal)
@@ -162,32 +217,53 @@ export class Download {
     manifest: Manifest,
     place: SegmentPlace,
     { start, end }: Required<ByteRange>,
-    objectKey: Uint8Array,
+    objectKey: Uint8Array | undefined,
     signal: AbortSignal,
   ): Promise<Uint8Array> {
     const { clock } = this.#components
     const spans = [...spansOf(manifest, start, end)]
-    const parts = await Promise.all(
-      spans.map(async (span) => {
+    const isPublic = manifest.class === 'public'
+    const frames = async (inner: AbortSignal) => {
+      const parts = spans.map(async (span) => {
         const fetching = (where: SegmentPlace) =>
-          fetchSpan(where, span, { pool: this.#pool, clock }, { signal })
-        const chunks = await this.#anywhere(place, fetching, signal)
+          fetchSpan(where, span, { pool: this.#pool, clock }, { signal: inner })
+        const chunks = await (isPublic ? fetching(place) : this.#anywhere(place, fetching, inner))
         return openSpan(span, { entry: place.entry, chunks }, objectKey)
-      }),
-    )
-    return concat(parts)
+      })
+      return concat(await Promise.all(parts))
+    }
+    if (!isPublic) return await frames(signal)
+    // A part of a public chunk that is gone cannot be rebuilt alone, for nothing would say whether it is right.
+    let failure: unknown
+    const whole = async (inner: AbortSignal) => {
+      try {
+        const from = place.shape.index * segmentSize(manifest.class, manifest.code.k)
+        return (await this.#wholeSegment(place, undefined, inner)).subarray(start - from, end - from)
+      } catch (error) {
+        failure = error
+        throw error
+      }
+    }
+    const [bytes] = await firstOf([frames, whole], 1, { clock, pace: this.#pool.pace }, { signal })
+    if (bytes === undefined) throw failure
+    return bytes
   }
 
-  /** Size and holders of each manifest node, root first. To be called after `manifest`. */
-  async manifestNodes(
+  /**
+   * Who holds what is kept in full copies: the manifest's nodes, root first, and the blocks of the IPFS file that its
+   * segments list. To be called after `manifest`, with all segments.
+   */
+  async copiedBlocks(
     { content }: Manifest,
+    segments: readonly SegmentPlace[],
     options: AbortOptions = {},
-  ): Promise<{ readonly sizeBytes: number; readonly holders: readonly Holder[] }[]> {
+  ): Promise<BlockPlace[]> {
     const root = { digest: this.#address, sizeBytes: this.#rootBytes }
     const nodes = content.kind === 'nodes' ? content.nodes : []
+    const fileNodes = segments.flatMap(({ entry }) => entry.dagNodes ?? [])
     return await Promise.all(
-      [root, ...nodes].map(async ({ digest, sizeBytes }, number) => {
-        return { sizeBytes, holders: await this.#locator.node(number, digest, options) }
+      [root, ...nodes, ...fileNodes].map(async ({ digest, sizeBytes }, number) => {
+        return { digest, sizeBytes, holders: await this.#locator.node(number, digest, options) }
       }),
     )
   }
@@ -228,19 +304,16 @@ export class Download {
     for (const [position, reference] of content.nodes.entries()) {
       const { firstSegment, segmentCount: count } = reference
       if (firstSegment + count <= first || firstSegment >= end) continue
-      const bytes = await this.#fetchNode(position + 1, reference.digest, options, reference)
+      const number = position + 1
+      const part = { number, digest: reference.digest, what: `part ${number} of the manifest` }
+      const bytes = await this.#fetchPart(part, options)
       const entries = parseManifestNode(manifest, reference, bytes)
       yield entries.slice(Math.max(0, first - firstSegment), end - firstSegment)
     }
   }
 
-  /** A manifest node from the first holder that gives it. */
-  async #fetchNode(
-    number: number,
-    digest: Uint8Array,
-    options: AbortOptions,
-    reference?: NodeReference,
-  ): Promise<Uint8Array> {
+  /** From the first holder that gives it. */
+  async #fetchPart({ number, digest, what }: Part, options: AbortOptions): Promise<Uint8Array> {
     const leased = await this.#locator.node(number, digest, options)
     const { bytes, failure } = await this.#fetchWhole(leased, digest, options)
     if (bytes !== undefined) return bytes
@@ -250,7 +323,6 @@ export class Download {
     for (const holder of found) this.#pool.forgive(holder)
     const again = await this.#fetchWhole(found, digest, options)
     if (again.bytes !== undefined) return again.bytes
-    const what = reference === undefined ? 'the manifest' : `part ${number} of the manifest`
     const text =
       `none of the ${leased.length} holders of ${what} gives it; ` +
       `then ${answered} of all ${asked} miners answered, ${found.length} of them said that they hold it`

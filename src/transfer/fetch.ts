@@ -50,8 +50,8 @@ export async function fetchSegment(
 }
 
 /**
- * What it takes to open `span` of the place's segment: that part of its chunk, or of any k others. Rejects with
- * `UNRECOVERABLE` when neither can be had.
+ * What it takes to open `span` of the place's segment: that part of its chunk, or (private only) of any k others. Rejects
+ * with `UNRECOVERABLE` when neither can be had.
  */
 export async function fetchSpan(
   place: SegmentPlace,
@@ -81,7 +81,8 @@ export async function fetchSpan(
     }
     return got
   }
-  const [parts] = await firstOf([own, others], 1, pacing, options)
+  const attempts = place.shape.class === 'private' ? [own, others] : [own]
+  const [parts] = await firstOf(attempts, 1, pacing, options)
   if (parts === undefined) throw unrecoverable(place, [], pool)
   const found = new Array<VerifiedSpan | undefined>(n).fill(undefined)
   for (const { chunk, part } of parts) found[chunk] = part

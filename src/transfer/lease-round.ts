@@ -3,9 +3,10 @@
  * that is slow about it is waited for only while a segment would miss it.
  */
 import {
+  type DAG_SEGMENT,
   LEASE_ENTRIES_MAX,
   type LeaseEntry,
-  MANIFEST_SEGMENT,
+  type MANIFEST_SEGMENT,
   type SignedLease,
 } from '../../protocols/lease/lease.js'
 import type { LeaseTerms } from '../../protocols/store/client.js'
@@ -15,29 +16,33 @@ import { SubnetError } from '../base/errors.js'
 import { sendAll } from './long-tail.js'
 import type { StorePool } from './store-pool.js'
 
-/** Receipts that each part of an object needs to be durable: each segment, and each node of its manifest. */
+/** Receipts that each part of an object needs to be durable: each segment, and each block stored in full copies. */
 export class Quorums {
   readonly #segments = new Map<number, number>()
-  readonly #nodes = new Map<number, number>()
+  /** By what the copies are of, in the words of a lease: manifest nodes, blocks of the IPFS file. */
+  readonly #copies = new Map<number, Map<number, number>>()
 
   setSegment(segment: number, quorum: number): void {
     this.#segments.set(segment, quorum)
   }
 
-  setNode(node: number, quorum: number): void {
-    this.#nodes.set(node, quorum)
+  setCopies(kind: typeof MANIFEST_SEGMENT | typeof DAG_SEGMENT, number: number, quorum: number): void {
+    const copies = this.#copies.get(kind) ?? new Map()
+    this.#copies.set(kind, copies.set(number, quorum))
   }
 
   /** Whether these receipts are enough for all parts. */
   areMetBy(entries: Iterable<readonly LeaseEntry[]>): boolean {
-    const missing = { segments: new Map(this.#segments), nodes: new Map(this.#nodes) }
+    const segments = new Map(this.#segments)
+    const copies = new Map([...this.#copies].map(([kind, numbers]) => [kind, new Map(numbers)]))
     for (const own of entries) {
       for (const [, , , segment, index] of own) {
-        if (segment === MANIFEST_SEGMENT) take(missing.nodes, index)
-        else take(missing.segments, segment)
+        const numbers = copies.get(segment)
+        if (numbers === undefined) take(segments, segment)
+        else take(numbers, index)
       }
     }
-    return missing.segments.size === 0 && missing.nodes.size === 0
+    return segments.size === 0 && [...copies.values()].every(({ size }) => size === 0)
   }
 }
 

@@ -6,7 +6,8 @@ import { LEASE_ENTRIES_MAX } from '../../protocols/lease/lease.js'
 import { COMMIT_BYTES_MAX } from '../../protocols/order/messages.js'
 import { SubnetError } from '../base/errors.js'
 import { formatBytes } from '../base/units.js'
-import { segmentSize } from '../redundancy/layout.js'
+import { dagNodeCount } from '../redundancy/file-dag.js'
+import { type ObjectClass, segmentSize } from '../redundancy/layout.js'
 import { MANIFEST_BYTES_MAX } from '../redundancy/manifest.js'
 import { groupCap, type Profile } from '../redundancy/profiles.js'
 
@@ -18,13 +19,22 @@ export const LEASE_CHUNKS_MAX = LEASE_ENTRIES_MAX - NODE_ENTRIES
 const MANIFEST_BYTES_PER_CHUNK = 75
 const MANIFEST_BYTES_PER_SEGMENT = 48
 
-/** Segments of an object under this profile at miners whose operator groups these are. */
-export function segmentsMax(profile: Profile, groups: readonly string[]): number {
+/** What is to be put, and how. */
+export interface PutShape {
+  readonly class: ObjectClass
+  readonly profile: Profile
+}
+
+/** Segments of such an object at miners whose operator groups these are. */
+export function segmentsMax({ class: objectClass, profile }: PutShape, groups: readonly string[]): number {
   const sizes = new Map<string, number>()
   for (const group of groups) sizes.set(group, (sizes.get(group) ?? 0) + 1)
   const cap = groupCap(profile)
   const fits = (segments: number): boolean => {
-    const room = [...sizes.values()].map((miners) => Math.min(cap * segments, miners * LEASE_CHUNKS_MAX))
+    // Of the blocks of an IPFS file, too, a miner may hold a copy of each.
+    const fileNodes = objectClass === 'public' ? dagNodeCount(profile.k * segments) : 0
+    const chunksMax = Math.max(0, LEASE_CHUNKS_MAX - fileNodes)
+    const room = [...sizes.values()].map((miners) => Math.min(cap * segments, miners * chunksMax))
     return room.reduce((sum, chunks) => sum + chunks, 0) >= profile.n * segments
   }
   let low = 0
@@ -41,11 +51,11 @@ export function segmentsMax(profile: Profile, groups: readonly string[]): number
 }
 
 /** Throws `INVALID`, with the largest size that fits, for an object of more segments. */
-export function requireSegments(segments: number, max: number, profile: Profile, miners: number): void {
+export function requireSegments(segments: number, max: number, put: PutShape, miners: number): void {
   if (segments <= max) return
-  const largestBytes = max * segmentSize('private', profile.k)
+  const largestBytes = max * segmentSize(put.class, put.profile.k)
   const text =
-    `${miners} miners take at most ${formatBytes(largestBytes)} as one object under ${profile.name}: ` +
+    `${miners} miners take at most ${formatBytes(largestBytes)} as one object under ${put.profile.name}: ` +
     `a lease names ${LEASE_ENTRIES_MAX} chunks, and a manifest has ${formatBytes(COMMIT_BYTES_MAX)}. ` +
     'Put it in parts, or where there are more miners'
   throw new SubnetError('INVALID', text, { data: { largestBytes, miners } })

@@ -2,11 +2,13 @@
  * The port to where a put remembers what a second run needs to go on. Not what was sent: the miners know that better.
  * Implementations: a file (`node/put-journal-file.ts`), whatever an embedder has.
  */
+import type { ObjectClass } from '../redundancy/layout.js'
 import type { ProfileName } from '../redundancy/profiles.js'
 import type { UploadReport } from './upload-report.js'
 
 export interface PutRecord {
-  /** 32 bytes. Whoever has it can read the object: keep it as safe as a capability. */
+  readonly class: ObjectClass
+  /** 32 bytes. Whoever has it owns the object, and can read it if it is private: keep it as safe as a capability. */
   readonly objectKey: Uint8Array
   /** 16 bytes, the put's name at its validator. */
   readonly put: Uint8Array

@@ -28,6 +28,8 @@ export interface SpreadInit {
 export interface SpreadPlan extends Placement {
   /** With so many kept, the rest need not be waited for. */
   readonly quorum: number
+  /** Ask what is there before sending, in a first run too: these bytes were sent as something else before. */
+  readonly asksFirst?: boolean
 }
 
 export interface SpreadOptions extends AbortOptions {
@@ -87,12 +89,11 @@ export class Spread {
       chunks[index] = { digest, auditRoot, sizeBytes, bytes: NO_BYTES }
       options.onKept?.()
     }
-    const seating = this.#resumes
-      ? await this.#seat(chunks, plan, options)
-      : { ...plan, held: new Set<number>() }
+    const asks = this.#resumes || plan.asksFirst === true
+    const seating = asks ? await this.#seat(chunks, plan, options) : { ...plan, held: new Set<number>() }
     for (const index of seating.held) {
       keep(seating.holders[index] as number, index)
-      this.#reusedBytes += chunkAt(index).sizeBytes
+      if (this.#resumes) this.#reusedBytes += chunkAt(index).sizeBytes
     }
     return await sendAll(
       { ...seating, isEnough: (kept) => kept >= plan.quorum },

@@ -1,10 +1,12 @@
 /** What an upload says of itself when it is done: where the object is, who holds how much of it, what that took. */
+import { toString as bytesToText } from 'uint8arrays'
 import { sameKey } from '../../protocols/common/signed.js'
 import { MANIFEST_SEGMENT, type SignedLease } from '../../protocols/lease/lease.js'
 import type { Placed } from '../../protocols/order/messages.js'
 import { toSs58 } from '../crypto/keys.js'
+import type { ObjectClass } from '../redundancy/layout.js'
 
-/** What one miner was given. */
+/** What one miner was given. A chunk counts once, however often the object has it. */
 export interface HolderReport {
   /** SS58. */
   readonly hotkey: string
@@ -17,6 +19,9 @@ export interface HolderReport {
 export interface UploadReport {
   /** Digest of the manifest. */
   readonly address: Uint8Array
+  readonly class: ObjectClass
+  /** The CID by which IPFS knows the object; public objects only. */
+  readonly fileCid?: string
   readonly sizeBytes: number
   readonly storedBytes: number
   /** Bytes of bodies that left this machine, those that were sent twice included. */
@@ -37,11 +42,15 @@ export interface UploadReport {
 export function holderReports(leases: readonly SignedLease[], placed: Placed): HolderReport[] {
   return leases.map(({ lease }) => {
     const candidate = placed.candidates.find(({ hotkey }) => sameKey(hotkey, lease.miner))
+    // A public object may have the same chunk in many places; the miner has it once.
+    const sizes = new Map(
+      lease.entries.map(([digest, , sizeBytes]) => [bytesToText(digest, 'base64'), sizeBytes]),
+    )
     return {
       hotkey: toSs58(lease.miner),
       peerId: candidate?.peerId ?? '',
-      chunks: lease.entries.length,
-      bytes: lease.entries.reduce((sum, [, , sizeBytes]) => sum + sizeBytes, 0),
+      chunks: sizes.size,
+      bytes: [...sizes.values()].reduce((sum, sizeBytes) => sum + sizeBytes, 0),
       holdsManifest: lease.entries.some(([, , , segment]) => segment === MANIFEST_SEGMENT),
     }
   })

@@ -9,41 +9,34 @@ import type { WireDomain } from '../../protocols/common/signed.js'
 import type { Authority } from '../../protocols/hello/attestation.js'
 import type { KnownPeer } from '../../protocols/hello/sessions.js'
 import type { SignedLease } from '../../protocols/lease/lease.js'
-import { MANIFEST_SEGMENT } from '../../protocols/lease/lease.js'
+import { DAG_SEGMENT, MANIFEST_SEGMENT } from '../../protocols/lease/lease.js'
 import type { OrderClient } from '../../protocols/order/client.js'
 import type { PlaceBody, Placed } from '../../protocols/order/messages.js'
 import { type AbortOptions, childSignal, deadline } from '../base/abort.js'
-import { isSubnetError, SubnetError } from '../base/errors.js'
+import { invariant, isSubnetError } from '../base/errors.js'
 import { Semaphore } from '../base/semaphore.js'
 import { MIB } from '../base/units.js'
 import type { SegmentCoder } from '../coding/coding-pool.js'
-import { toSs58 } from '../crypto/keys.js'
 import { describeChunk } from '../redundancy/chunk.js'
-import { isInline, type SegmentShape, segmentSize } from '../redundancy/layout.js'
+import { type DagNode, fileCid } from '../redundancy/file-dag.js'
+import { isInline, type ObjectClass, type SegmentShape, segmentSize } from '../redundancy/layout.js'
 import {
   type BuiltManifest,
   buildInlineManifest,
   ManifestBuilder,
   type ManifestInit,
+  objectSigner,
 } from '../redundancy/manifest-builder.js'
 import { maskRootOf } from '../redundancy/mask.js'
-import { type Candidate as PlacementCandidate, placeManifest, placeSegment } from '../redundancy/placement.js'
-import {
-  CHUNK_SIZE,
-  durableQuorum,
-  groupCap,
-  manifestCopies,
-  manifestQuorum,
-  type Profile,
-  shrinkProfile,
-} from '../redundancy/profiles.js'
+import { CHUNK_SIZE, type Profile } from '../redundancy/profiles.js'
 import type { EncodedChunk, EncodedSegment, EncodeSegmentInit, SegmentEntry } from '../redundancy/segment.js'
 import { commitPatiently, lost } from './commit.js'
 import { cut } from './cut.js'
 import { mapInOrder } from './in-flight.js'
-import { collectLeases, Quorums } from './lease-round.js'
+import { collectLeases } from './lease-round.js'
 import { requireSegments, segmentsMax } from './object-limit.js'
 import { OrderRenewal } from './order-renewal.js'
+import { PlacedParts } from './placed-parts.js'
 import { Spread } from './spread.js'
 import { StorePool, type StorePoolComponents } from './store-pool.js'
 import { holderReports, type UploadReport } from './upload-report.js'
@@ -66,7 +59,8 @@ export interface UploadInit {
   /** Where the object is placed and counted. */
   readonly validator: KnownPeer
   readonly profile: Profile
-  /** 32 bytes; seals and masks the object. */
+  readonly class: ObjectClass
+  /** 32 bytes; signs the object, and seals and masks it if it is private. */
   readonly objectKey: Uint8Array
   /** Plaintext bytes, if the caller knows. */
   readonly sizeBytes?: number
@@ -104,7 +98,7 @@ export async function upload(
   options: UploadOptions = {},
 ): Promise<UploadReport> {
   const { orders, clock } = components
-  const { validator, profile, resumes } = init
+  const { validator, resumes } = init
   const request = placeRequest(init)
   const placed = await placeAt(init, request, components, options)
   using life = childSignal(options.signal)
@@ -118,7 +112,7 @@ export async function upload(
       { validator, request, placed, onLost },
     )
     const max = segmentsMax(
-      profile,
+      init,
       placed.candidates.map(({ group }) => group),
     )
     const report = await new Upload(init, components, work, max).run(source)
@@ -172,16 +166,18 @@ class Upload {
   readonly #init: UploadInit
   readonly #components: UploadComponents
   readonly #placed: Placed
-  readonly #candidates: readonly PlacementCandidate[]
   readonly #pool: StorePool
   readonly #options: UploadOptions
   readonly #spread: Spread
+  readonly #parts: PlacedParts
   readonly #segmentsMax: number
   readonly #memory: Semaphore
   readonly #manifestInit: ManifestInit
   readonly #builder: ManifestBuilder
   readonly #nodes: Uint8Array[] = []
-  readonly #quorums = new Quorums()
+  #dagNodes = 0
+  /** Of a public object that is one chunk: its bytes, for the copies of it as a root. */
+  #onlyLeaf: Uint8Array | undefined
   #doneBytes = 0
   #segments = 0
   /** By what miners kept; the validator's count, which also has the leases, is the one that is told. */
@@ -197,14 +193,13 @@ class Upload {
     this.#spread = work.spread
     this.#options = work.options
     this.#segmentsMax = segmentsMax
-    this.#candidates = work.placed.candidates.map(({ hotkey, group, weight }) => ({
-      id: toSs58(hotkey),
-      group,
-      weight,
-    }))
+    this.#parts = new PlacedParts(init.profile, work.placed, work.spread)
     this.#memory = new Semaphore({ permitsMax: Math.max(n, IN_FLIGHT_CHUNKS_MAX), waitersMax: n })
     this.#manifestInit = {
-      owner: { class: 'private', objectKey: init.objectKey },
+      owner:
+        init.class === 'private'
+          ? { class: 'private', objectKey: init.objectKey }
+          : { class: 'public', signer: objectSigner(init.objectKey) },
       profile: init.profile,
       createdUnixSeconds: init.createdUnixSeconds,
     }
@@ -212,8 +207,8 @@ class Upload {
   }
 
   async run(source: AsyncIterable<Uint8Array>): Promise<UploadReport> {
-    const { profile, sizeBytes } = this.#init
-    const segmentBytes = segmentSize('private', profile.k)
+    const { profile, class: objectClass, sizeBytes } = this.#init
+    const segmentBytes = segmentSize(objectClass, profile.k)
     if (sizeBytes !== undefined) this.#requireSegments(Math.ceil(sizeBytes / segmentBytes))
     let inline: Uint8Array | undefined = new Uint8Array(0)
     const sent = pipe(
@@ -229,16 +224,19 @@ class Upload {
     )
     for await (const segment of sent) {
       inline = undefined
-      const node = this.#builder.add(segment)
-      if (node !== undefined) await this.#sendNode(node.bytes)
+      const { list, dagNodes } = this.#builder.add(segment)
+      if (list !== undefined) await this.#sendNode(list.bytes)
+      for (const node of dagNodes) await this.#sendDagNode(node)
     }
     const built =
-      inline === undefined ? this.#builder.finish() : buildInlineManifest(this.#manifestInit, inline)
+      inline !== undefined && objectClass === 'private'
+        ? buildInlineManifest(this.#manifestInit, inline)
+        : this.#builder.finish()
     return await this.#commit(built)
   }
 
   #requireSegments(segments: number): void {
-    requireSegments(segments, this.#segmentsMax, this.#init.profile, this.#candidates.length)
+    requireSegments(segments, this.#segmentsMax, this.#init, this.#placed.candidates.length)
   }
 
   /**
@@ -249,7 +247,8 @@ class Upload {
     pieces: AsyncGenerator<Piece>,
     keepInline: (bytes: Uint8Array) => void,
   ): AsyncGenerator<Admitted> {
-    const { profile, objectKey } = this.#init
+    const { profile, class: objectClass } = this.#init
+    const objectKey = objectClass === 'private' ? this.#init.objectKey : undefined
     try {
       for (let index = 0; ; index += 1) {
         const permits = Array.from({ length: profile.n }, () => this.#memory.acquire(1, this.#options))
@@ -258,7 +257,7 @@ class Upload {
         if (piece.done === true) return
         const { bytes, isLast } = piece.value
         this.#requireSegments(index + 1)
-        if (index === 0 && isLast && isInline('private', bytes.length)) keepInline(bytes)
+        if (index === 0 && isLast && isInline(objectClass, bytes.length)) keepInline(bytes)
         else yield { segment: { code: profile, index, isLast, plaintext: bytes, objectKey }, release }
       }
     } finally {
@@ -284,24 +283,13 @@ class Upload {
     onKept: () => void,
     signal: AbortSignal,
   ): Promise<SegmentEntry & { shape: SegmentShape }> {
-    const { shape, chunks: _, ...rest } = segment
-    const names = segment.chunks.map(({ digest, auditRoot, sizeBytes }) => ({ digest, auditRoot, sizeBytes }))
-    const { profile } = this.#init
-    const cap = groupCap(profile)
-    const plan = placeSegment({
-      seed: this.#placed.seed,
-      segment: shape.index,
-      n: shape.n,
-      cap,
-      candidates: this.#candidates,
-    })
-    const quorum = durableQuorum(shrinkProfile(profile, shape.k))
-    const place = (chunk: number) => [shape.index, chunk] as const
+    const { shape, chunks, ...rest } = segment
+    const names = chunks.map(({ digest, auditRoot, sizeBytes }) => ({ digest, auditRoot, sizeBytes }))
+    const isOnlyLeaf = shape.class === 'public' && shape.isLast && shape.index === 0 && shape.k === 1
+    if (isOnlyLeaf) this.#onlyLeaf = chunks[0]?.bytes
     // Nobody else has the list: it may forget bodies one by one.
-    const bodies = segment.chunks as EncodedChunk[]
-    const kept = await this.#spread.send(bodies, { ...plan, quorum }, place, { signal, onKept })
-    if (kept < quorum) throw notDurable(`segment ${shape.index}`, kept, quorum, this.#spread.lastFailure)
-    this.#quorums.setSegment(shape.index, quorum)
+    const bodies = chunks as EncodedChunk[]
+    const kept = await this.#parts.sendSegment(shape, bodies, { signal, onKept })
     if (this.#segments === 0 || kept - shape.n < this.#weakest.weakestReceipts - this.#weakest.fullReceipts) {
       this.#weakest = { weakestReceipts: kept, fullReceipts: shape.n }
     }
@@ -314,20 +302,19 @@ class Upload {
 
   /** Full copies of a manifest node. List nodes go as they fill; the root, number 0, goes last. */
   async #sendNode(bytes: Uint8Array, number = this.#nodes.length + 1): Promise<void> {
-    const { profile } = this.#init
-    const plan = placeManifest({
-      seed: this.#placed.seed,
-      copies: manifestCopies(profile),
-      candidates: this.#candidates,
-    })
     const chunk = { ...describeChunk(bytes), bytes }
-    const copies = plan.holders.map(() => chunk)
-    const quorum = manifestQuorum(profile)
-    const place = () => [MANIFEST_SEGMENT, number] as const
-    const kept = await this.#spread.send(copies, { ...plan, quorum }, place, this.#options)
-    if (kept < quorum) throw notDurable('the manifest', kept, quorum, this.#spread.lastFailure)
-    this.#quorums.setNode(number, quorum)
+    await this.#parts.sendCopies({ chunk, segment: MANIFEST_SEGMENT, number }, this.#options)
     if (number > 0) this.#nodes.push(bytes)
+  }
+
+  /** Full copies of a block of the IPFS file. Those who hold a file's only leaf as a chunk hold it as its root too. */
+  async #sendDagNode(node: DagNode): Promise<void> {
+    const bytes = node.bytes ?? this.#onlyLeaf
+    invariant(bytes !== undefined, 'a block without bytes is the only leaf')
+    const number = this.#dagNodes
+    const block = { chunk: { ...node, bytes }, segment: DAG_SEGMENT, number } as const
+    await this.#parts.sendCopies({ ...block, asksFirst: node.bytes === undefined }, this.#options)
+    this.#dagNodes += 1
   }
 
   async #commit(built: BuiltManifest): Promise<UploadReport> {
@@ -339,7 +326,7 @@ class Upload {
       object,
       endBlock: this.#placed.leaseEndBlock,
       entries: this.#spread.entries,
-      quorums: this.#quorums,
+      quorums: this.#parts.quorums,
     }
     // One that failed on the way may be back, and holds what it took: its word is worth the question.
     this.#pool.forgive()
@@ -353,7 +340,11 @@ class Upload {
     const { weakestReceipts, fullReceipts } = await commitPatiently(
       {
         validator: init.validator,
-        body: { object, profile: init.profile.name, maskRoot: maskRootOf(init.objectKey) },
+        body: {
+          object,
+          profile: init.profile.name,
+          ...(init.class === 'private' ? { maskRoot: maskRootOf(init.objectKey) } : {}),
+        },
         parts: { nodes: [built.root, ...this.#nodes], leases },
       },
       this.#components,
@@ -367,6 +358,10 @@ class Upload {
     const holders = holderReports(leases, placed)
     return {
       address: manifest.address,
+      class: manifest.class,
+      ...(manifest.fileDigest === undefined
+        ? {}
+        : { fileCid: fileCid(manifest.sizeBytes, manifest.fileDigest).toString() }),
       sizeBytes: manifest.sizeBytes,
       storedBytes: holders.reduce((sum, { bytes }) => sum + bytes, 0),
       sentBytes: this.#pool.sentBytes,
@@ -379,11 +374,4 @@ class Upload {
       ...(placed.warning === undefined ? {} : { warning: placed.warning }),
     }
   }
-}
-
-function notDurable(what: string, kept: number, quorum: number, cause: unknown): SubnetError {
-  return new SubnetError('NOT_DURABLE', `${what}: ${kept} miners keep it, ${quorum} are needed`, {
-    cause,
-    data: { kept, quorum },
-  })
 }

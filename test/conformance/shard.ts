@@ -390,11 +390,33 @@ function keepsLeases({ make }: ShardSuite): void {
     const lease = testLease(1, 300, chunks)
     await test.shard.putLease(lease)
     const two = chunks.slice(0, 2).map(({ digest }) => digest)
-    assert.equal(await test.shard.endLease(lease.object, [...two, testId(32, 1)], 200), true)
+    const ended = { trash: [...two, testId(32, 1)], keep: [] }
+    assert.equal(await test.shard.endLease(lease.object, ended, 200), true)
     assert.equal(await test.shard.lease(lease.object), undefined)
     assert.deepEqual(await heldOf(test.shard, chunks), [false, false, true])
-    assert.equal(await test.shard.endLease(lease.object, two, 150), false)
+    assert.equal(await test.shard.endLease(lease.object, ended, 150), false)
     assert.equal((await test.shard.trashed(chunks[0].digest))?.expiresBlock, 200)
+  })
+
+  it('ends a lease and keeps what others name until a block, never longer than it would have been', async () => {
+    await using test = await make()
+    const chunks = [testChunk(1, 100), testChunk(2, 100), testChunk(3, 100)] as const
+    for (const chunk of chunks) await test.shard.put(chunk)
+    const lease = testLease(1, 300, chunks)
+    await test.shard.putLease(lease)
+    const [first, second, third] = chunks.map(({ digest }) => digest) as [Uint8Array, Uint8Array, Uint8Array]
+    const keep = [
+      { digest: second, expiresBlock: 220 },
+      { digest: third, expiresBlock: 900 },
+      { digest: testId(32, 1), expiresBlock: 220 },
+    ]
+    assert.equal(await test.shard.endLease(lease.object, { trash: [first], keep }, 400), true)
+    assert.deepEqual(await heldOf(test.shard, chunks), [false, true, true])
+    assert.equal(await test.shard.expire(219, 10), 0)
+    assert.equal(await test.shard.expire(220, 10), 1)
+    assert.deepEqual(await heldOf(test.shard, chunks), [false, false, true])
+    assert.equal((await test.shard.describe(third))?.expiresBlock, 300, 'never raised')
+    assert.equal((await test.shard.trashed(first))?.expiresBlock, 400)
   })
 
   it('remembers a lease that has ended as long as it is told to', async () => {

@@ -5,6 +5,8 @@ import { once } from 'node:events'
 import { existsSync, openSync } from 'node:fs'
 import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { CarReader } from '@ipld/car'
+import { CID } from 'multiformats/cid'
 import { systemClock } from '../../src/base/clock.js'
 import { silentLogger } from '../../src/base/log.js'
 import { systemRandom } from '../../src/base/random.js'
@@ -15,6 +17,7 @@ import { DEVCHAIN_DEFAULTS, type GenesisNeuron, UIDS_MAX } from '../../src/chain
 import { cryptoReady, toSs58 } from '../../src/crypto/keys.js'
 import { formatCapability } from '../../src/redundancy/capability.js'
 import { cli, documents, exitOf, isAlive, startCli } from '../kit/cli.js'
+import { type Blocks, ipfsCat } from '../kit/ipfs.js'
 import { LocalNetwork } from '../kit/local-network.js'
 import { sameBytes, testBytes } from '../kit/objects.js'
 import { type TempDir, tempDir } from '../kit/temp-dir.js'
@@ -68,6 +71,32 @@ describe('subnet-node: commands of a client', function () {
     assert.equal(code, 0)
     assert.ok(sameBytes(stdout, bytes))
   })
+
+  it('stores a public file, and gives it back by its address, as IPFS blocks, and lets its owner remove it', async () => {
+    const source = join(home, 'open')
+    const bytes = testBytes('open', 2 * MIB + 5)
+    await writeFile(source, bytes)
+    const words = ['put', source, '--public', '--name', 'our file', '--profile', 'copies']
+    const stored = await cli([...words, ...chain], { home })
+    const [address = '', cid = ''] = stored.stdout.toString().trimEnd().split('\n')
+    assert.match(address, /^subnet:\w+$/)
+    const [owner = ''] = new RegExp(`^${address}#own=[\\w-]{43}$`, 'm').exec(stored.stderr.toString()) ?? []
+    assert.ok(sameBytes((await cli(['get', address, ...chain], { home })).stdout, bytes))
+    const car = join(home, 'open.car')
+    const exported = await cli(['get', address, '--car', '-o', car, '--json', ...chain], { home })
+    assert.equal(JSON.parse(exported.stdout.toString()).fileCid, cid)
+    const reader = await CarReader.fromBytes(await readFile(car))
+    const blocks: Blocks = new Map()
+    for await (const block of reader.blocks()) blocks.set(block.cid.toString(), block.bytes)
+    assert.ok(sameBytes(await ipfsCat(CID.parse(cid), blocks), bytes))
+    const status = await cli(['stat', address, ...chain], { home })
+    assert.match(status.stdout.toString(), new RegExp(`class +public\\s+ipfs +${cid}`))
+    const listed = ndjson((await cli(['ls', '--capabilities', '--json'], { home })).stdout)
+    const record = listed.find(({ name }) => name === 'our file')
+    assert.deepEqual([record?.class, record?.fileCid, record?.capability], ['public', cid, owner])
+    assert.ok(sameBytes((await cli(['get', 'our file', ...chain], { home })).stdout, bytes))
+    assert.equal((await cli(['rm', 'our file', ...chain], { home })).code, 0)
+  }).timeout(120_000)
 
   it('writes a file only when all of it is there, and tells programs about it in JSON', async () => {
     const source = join(home, 'source')

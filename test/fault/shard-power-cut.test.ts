@@ -70,7 +70,7 @@ async function runUntilCut(
     const { digest } = cutChunk(seed)
     await shard.putLease({ object, bytes: object, endBlock: 50, digests: [digest] })
     if (losesOnlyAnswers) held.delete(seed)
-    await shard.endLease(object, [digest], 300)
+    await shard.endLease(object, { trash: [digest], keep: [] }, 300)
     held.delete(seed)
   }
   const lose = async (seed: number) => {

@@ -210,8 +210,50 @@ export function manifestRoot(
   return cbor({ ...root, signature: key.sign(cbor(['manifest/1', root])) })
 }
 
-/** Canonical dag-cbor of integers from 0, text, bytes, lists and maps. */
+/** A CIDv1 with sha2-256, as bytes: `codec` 0x55 is raw, 0x70 dag-pb. */
+export function cid(codec: number, digest: Uint8Array): Buffer {
+  return Buffer.concat([Buffer.of(1, codec, 0x12, 0x20), digest])
+}
+
+/** A CID as dag-cbor has it. */
+export class Link {
+  readonly cid: Buffer
+
+  constructor(cid: Buffer) {
+    this.cid = cid
+  }
+}
+
+/** The UnixFS file over 1 to 174 raw leaves: the one block above them, written by hand (dag-pb spec, unixfs.proto). */
+export function fileNode(leaves: { digest: Uint8Array; sizeBytes: number }[]): Buffer {
+  const links = leaves.map(({ digest, sizeBytes }) =>
+    field(2, Buffer.concat([field(1, cid(0x55, digest)), field(2, Buffer.alloc(0)), integer(3, sizeBytes)])),
+  )
+  const sizes = leaves.map(({ sizeBytes }) => integer(4, sizeBytes))
+  const total = leaves.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0)
+  return Buffer.concat([...links, field(1, Buffer.concat([integer(1, 2), integer(3, total), ...sizes]))])
+}
+
+/** Protobuf: a field of bytes. */
+function field(number: number, bytes: Uint8Array): Buffer {
+  return Buffer.concat([Buffer.of((number << 3) | 2), varint(bytes.length), bytes])
+}
+
+/** Protobuf: a field with an integer. */
+function integer(number: number, value: number): Buffer {
+  return Buffer.concat([Buffer.of(number << 3), varint(value)])
+}
+
+function varint(value: number): Buffer {
+  return value < 128
+    ? Buffer.of(value)
+    : Buffer.concat([Buffer.of((value & 127) | 128), varint(Math.floor(value / 128))])
+}
+
+/** Canonical dag-cbor of integers from 0, text, bytes, CIDs, lists and maps. */
 export function cbor(value: unknown): Buffer {
+  if (value instanceof Link)
+    return Buffer.concat([head(6, 42), cbor(Buffer.concat([Buffer.of(0), value.cid]))])
   if (typeof value === 'number') return head(0, value)
   if (typeof value === 'string') return Buffer.concat([head(3, Buffer.byteLength(value)), Buffer.from(value)])
   if (value instanceof Uint8Array) return Buffer.concat([head(2, value.length), value])

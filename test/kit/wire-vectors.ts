@@ -19,6 +19,7 @@ import { makeAttestation } from '../../protocols/hello/attestation.js'
 import { helloAnswerSchema, helloSchema } from '../../protocols/hello/messages.js'
 import {
   countersignLease,
+  DAG_SEGMENT,
   type Lease,
   MANIFEST_SEGMENT,
   signedLeaseSchema,
@@ -157,6 +158,10 @@ export function wireVectors(
   const entries: Lease['entries'] = [
     [object, named('root of the manifest'), 12_345, MANIFEST_SEGMENT, 0],
     [named('chunk'), named('root of the chunk'), 1_048_576, 0, 9],
+  ]
+  const publicEntries: Lease['entries'] = [
+    ...entries,
+    [named('dag-pb node'), named('root of the dag-pb node'), 8_549, DAG_SEGMENT, 3],
   ]
   const lease: Lease = {
     object,
@@ -327,6 +332,11 @@ export function wireVectors(
       storeRequestSchema,
     ),
     message('store: lease', { type: 'lease', object, entries, endBlock: 1_216_000 }, storeRequestSchema),
+    message(
+      'store: lease of a public object',
+      { type: 'lease', object, entries: publicEntries, endBlock: 1_216_000 },
+      storeRequestSchema,
+    ),
     message('store: have', { type: 'have', digests: [named('chunk'), object] }, storeRequestSchema),
     message('store: kept', { type: 'kept', number: 7, present: false }, storeAnswerSchema),
     message(

@@ -247,6 +247,7 @@ describe('parsers, any input', () => {
           { kind: 'verify', address },
           { kind: 'repair', address, maskRoot: secret },
           { kind: 'read', address, objectKey: secret },
+          { kind: 'own', address, ownerKey: secret },
         ] as const) {
           assert.deepEqual(parseCapability(formatCapability(capability)), capability)
         }

@@ -64,15 +64,19 @@ const alone = fc.oneof(
     show: `expire ${at}, trash until ${trashUntil}`,
     step: (shard: Shard) => shard.expire(at, ALL, trashUntil),
   })),
-  fc.tuple(fc.nat({ max: 2 }), fc.uniqueArray(seed, { maxLength: 3 }), block).map(([n, chunks, until]) => ({
-    show: `end lease ${n}, trash ${chunks} until ${until}`,
-    step: (shard: Shard) =>
-      shard.endLease(
-        testId(32, n),
-        chunks.map((c) => chunkOf(c).digest),
-        until,
-      ),
-  })),
+  fc
+    .tuple(fc.nat({ max: 2 }), fc.uniqueArray(seed, { maxLength: 4 }), fc.nat({ max: 4 }), block, block)
+    .map(([n, chunks, count, until, end]) => {
+      const [trash, kept] = [chunks.slice(0, count), chunks.slice(count)]
+      const ended = {
+        trash: trash.map((c) => chunkOf(c).digest),
+        keep: kept.map((c) => ({ digest: chunkOf(c).digest, expiresBlock: end })),
+      }
+      return {
+        show: `end lease ${n}, trash ${trash} until ${until}, keep ${kept} until ${end}`,
+        step: (shard: Shard) => shard.endLease(testId(32, n), ended, until),
+      }
+    }),
   fc.constant({ show: 'no trash', step: (shard: Shard) => shard.shrinkTrash(0, ALL) }),
   fc.tuple(seed, block).map(([n, until]) => ({
     show: `lose ${n} until ${until}`,

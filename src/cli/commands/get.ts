@@ -3,6 +3,7 @@ import type { Command } from 'commander'
 import { systemClock } from '../../base/clock.js'
 import { SubnetError } from '../../base/errors.js'
 import { formatBytes, formatDuration } from '../../base/units.js'
+import type { SubnetClient } from '../../node/client.js'
 import type { ByteRange, DownloadProgress } from '../../transfer/download.js'
 import { addClientOptions, type ClientCommandOptions, capabilityOf, withClient } from '../client-session.js'
 import { addProgressOption } from '../options.js'
@@ -15,18 +16,23 @@ interface GetOptions extends ClientCommandOptions {
   readonly progress: ProgressMode
   readonly range?: ByteRange
   readonly resume: boolean
+  readonly car?: boolean
 }
 
 export function addGet(program: Command): void {
   const command = program
     .command('get')
     .description('read an object back; every byte is verified')
-    .argument('<object>', 'what `put` printed (subnet:…#…), or a name or id that `ls` shows')
+    .argument('<object>', 'what `put` printed (subnet:…), or a name or id that `ls` shows')
     .option('-o, --output <file>', 'file to write, or - for standard output', '-')
     .option(
       '--range <start-end>',
       'only these bytes, both ends included; without an end to the last',
       parseRange,
+    )
+    .option(
+      '--car',
+      'a public object as a CAR file: its IPFS blocks, for `ipfs dag import` and other IPFS tools',
     )
     .option('--no-resume', 'read all of it again, whatever an interrupted run has left')
     .action(get)
@@ -43,8 +49,14 @@ async function get(wanted: string, options: GetOptions): Promise<void> {
       'not writing an object to a terminal: give -o FILE, or redirect the output',
     )
   }
+  if (options.car === true && options.range !== undefined)
+    throw new SubnetError('CONFIG', 'a CAR file has the whole object: give --car or --range')
   await withClient(options, async (client, signal, config) => {
     const capability = await capabilityOf(wanted, client, config)
+    if (options.car === true) {
+      await getCar(client, capability, options, output, signal)
+      return
+    }
     const line = new ProgressLine(systemClock, 'reading', options.progress)
     const startedMs = systemClock.monotonicMs()
     let last: DownloadProgress | undefined
@@ -72,12 +84,12 @@ async function get(wanted: string, options: GetOptions): Promise<void> {
       else if (!(await writeStdout(object.data))) return
       line.end()
       const elapsedMs = systemClock.monotonicMs() - startedMs
-      const { sizeBytes, profile, range } = object
+      const { sizeBytes, profile, range, class: objectClass, fileCid } = object
       const readBytes = range.end - range.start
       output.note(`${formatBytes(readBytes)} read and verified in ${formatDuration(elapsedMs)}`)
       const { fetchedBytes = 0, retries = 0 } = last ?? {}
       const facts = {
-        ...{ sizeBytes, readBytes, resumedBytes, fetchedBytes, retries },
+        ...{ sizeBytes, class: objectClass, fileCid, readBytes, resumedBytes, fetchedBytes, retries },
         ...{ profile, output: options.output, elapsedMs },
       }
       if (options.json && !toStdout) output.result(facts, '')
@@ -85,6 +97,29 @@ async function get(wanted: string, options: GetOptions): Promise<void> {
       line.end()
     }
   })
+}
+
+/** Always from its beginning: how far a part of a CAR goes is not known from its length. */
+async function getCar(
+  client: SubnetClient,
+  capability: string,
+  options: GetOptions,
+  output: Output,
+  signal: AbortSignal,
+): Promise<void> {
+  const toStdout = options.output === '-'
+  const line = new ProgressLine(systemClock, 'reading', options.progress)
+  try {
+    const onProgress = (progress: DownloadProgress) => line.update(progress)
+    const { data, ...facts } = await client.storage.getCar(capability, { signal, onProgress })
+    if (!toStdout) await (await PartFile.open(options.output, `${capability} car`, true)).fill(data)
+    else if (!(await writeStdout(data))) return
+    line.end()
+    output.note(`${formatBytes(facts.sizeBytes)} read and verified, as the IPFS file ${facts.fileCid}`)
+    if (options.json && !toStdout) output.result({ ...facts, output: options.output }, '')
+  } finally {
+    line.end()
+  }
 }
 
 /** Ends included on the command line, as HTTP has them; as `slice` has them inside. */

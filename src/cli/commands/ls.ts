@@ -15,7 +15,11 @@ export function addLs(program: Command): void {
   const command = program
     .command('ls')
     .description('list what was put from this machine, the oldest first')
-    .option('--capabilities', 'show the capabilities too: whoever sees them can read the objects', false)
+    .option(
+      '--capabilities',
+      'show the capabilities too: whoever sees them can read, renew and remove the objects',
+      false,
+    )
     .action(ls)
   addSettings(command, ['db_root_path'])
   addOutputOptions(command)

@@ -1,4 +1,7 @@
-/** `subnet-node renew CAP` and `rm CAP`: what the owner of an object may do with it, with its capability and nothing else. */
+/**
+ * `subnet-node renew CAP` and `rm CAP`: what the owner of an object may do with it, with the owner's capability and nothing
+ * else: a private object's only one, or the one with `#own=` of a public object.
+ */
 import type { Command } from 'commander'
 import {
   addClientOptions,
@@ -15,7 +18,7 @@ interface RenewOptions extends ClientCommandOptions {
   readonly leaseBlocks?: number
 }
 
-const OBJECT_HELP = 'what `put` printed, or a name or id that `ls` shows'
+const OBJECT_HELP = 'what `put` printed (of a public object what has #own=), or a name or id that `ls` shows'
 
 export function addRenew(program: Command): void {
   const command = program

@@ -39,6 +39,7 @@ interface PutOptions extends ClientCommandOptions {
   readonly leaseBlocks?: number
   readonly resume: boolean
   readonly name?: string
+  readonly public?: boolean
 }
 
 const READ_BYTES = MIB
@@ -46,7 +47,9 @@ const READ_BYTES = MIB
 export function addPut(program: Command): void {
   const command = program
     .command('put')
-    .description('store a file, encrypted and spread over independent miners; prints its capability')
+    .description(
+      'store a file, encrypted unless it is public, spread over independent miners; prints its capability',
+    )
     .argument('<file>', 'file to store, or - for standard input')
     .option(
       '--lease-blocks <n>',
@@ -54,6 +57,7 @@ export function addPut(program: Command): void {
       wholeNumber(1, 2 ** 31),
     )
     .option('--name <text>', "what `ls` is to call it (default: the file's name)")
+    .option('--public', 'for everybody to read, not encrypted, as the same file that `ipfs add` makes of it')
     .option('--no-resume', 'start anew, whatever an interrupted run has left')
     .action(put)
   addProgressOption(command)
@@ -72,6 +76,7 @@ async function put(file: string, options: PutOptions): Promise<void> {
       try {
         const result = await client.storage.put(bytesOf(file, source), {
           signal,
+          public: options.public === true,
           ...(sizeBytes === undefined ? {} : { sizeBytes }),
           ...(journal === undefined ? {} : { journal }),
           ...(options.leaseBlocks === undefined ? {} : { leaseBlocks: options.leaseBlocks }),
@@ -99,8 +104,17 @@ function show(output: Output, result: PutResult): void {
   if (resumed)
     output.note(`${formatBytes(reusedBytes)} were there already, ${formatBytes(sentBytes)} were sent`)
   if (warning !== undefined) output.note(`warning: ${warning}`)
-  output.note('Whoever has this capability can read the file. There is no other way to read it:')
-  output.result({ ...result, address: undefined }, result.capability)
+  const shown = { ...result, address: undefined }
+  const { capability, ownerCapability, fileCid } = result
+  if (fileCid === undefined) {
+    output.note('Whoever has this capability can read the file. There is no other way to read it:')
+    output.result(shown, capability)
+    return
+  }
+  output.note('Only with this capability can it be renewed or removed; nobody else has it:')
+  output.note(ownerCapability)
+  output.note('Anybody can read the file by this address; the second line is its CID in IPFS:')
+  output.result(shown, `${capability}\n${fileCid}`)
 }
 
 /** The journal of this put of this file, unless it is a pipe or another process is at it. */
@@ -118,6 +132,7 @@ async function openJournal(
     sizeBytes,
     modifiedMs,
     profile: config.get('profile'),
+    class: options.public === true ? 'public' : 'private',
     subnet: subnetOf(client),
   })
   const pid = await journal.usedBy()
@@ -183,18 +198,20 @@ function nameOf(file: string): string {
 
 /** The object is safe by now, and its capability is printed: that it could not be listed is no failure of the put. */
 async function list(
-  { capability, sizeBytes, profile, endBlock }: PutResult,
+  { ownerCapability, class: objectClass, fileCid, sizeBytes, profile, endBlock }: PutResult,
   name: string,
   { client, config, output }: PutContext,
 ): Promise<void> {
   try {
     await openCatalogue(config).add({
-      id: idOf(capability),
+      id: idOf(ownerCapability),
       name,
       sizeBytes,
       profile,
-      class: 'private',
-      capability,
+      class: objectClass,
+      ...(fileCid === undefined ? {} : { fileCid }),
+      // Of a public object the one that lets its owner renew and remove it; it reads, too.
+      capability: ownerCapability,
       putAtMs: systemClock.nowMs(),
       endBlock,
       endsAtMs: timeOfBlock(endBlock, client),

@@ -24,6 +24,8 @@ async function stat(object: string, options: ClientCommandOptions): Promise<void
     const { weakest } = status
     const rows: readonly (readonly [string, string])[] = [
       ['size', formatBytes(status.sizeBytes)],
+      ['class', status.class],
+      ...(status.fileCid === undefined ? [] : [['ipfs', status.fileCid] as const]),
       ['stored', `${formatBytes(status.storedBytes)} in ${status.segments} segments (${status.profile})`],
       ['created', new Date(status.createdUnixSeconds * 1000).toISOString()],
       ['holders', `${status.holdersReachable} of ${status.holders} answer`],

@@ -4,31 +4,31 @@
  *
  * Next hop on the store path: roles/client/put.ts.
  */
-import { equals } from 'uint8arrays'
 import type { WireDomain } from '../../../protocols/common/signed.js'
 import type { PeerComponents } from '../../../protocols/hello/exchange.js'
 import type { KnownPeer } from '../../../protocols/hello/sessions.js'
 import { OrderClient } from '../../../protocols/order/client.js'
-import { type AbortOptions, deadline } from '../../base/abort.js'
-import { isSubnetError, SubnetError } from '../../base/errors.js'
+import type { AbortOptions } from '../../base/abort.js'
+import { invariant, SubnetError } from '../../base/errors.js'
 import type { Random } from '../../base/random.js'
 import type { SubnetView } from '../../chain/subnet-view.js'
 import type { SegmentCoder } from '../../coding/coding-pool.js'
 import type { Signer } from '../../crypto/keys.js'
 import { type Capability, parseCapability } from '../../redundancy/capability.js'
+import { fileCid } from '../../redundancy/file-dag.js'
+import type { ObjectClass } from '../../redundancy/layout.js'
 import type { Manifest } from '../../redundancy/manifest.js'
-import { objectSigner } from '../../redundancy/manifest-builder.js'
-import { maskCommitment, maskRootOf } from '../../redundancy/mask.js'
 import type { ProfileName } from '../../redundancy/profiles.js'
+import { carOf, fileBlocks } from '../../transfer/car.js'
 import { type ByteRange, Download, type DownloadOptions, rangeIn } from '../../transfer/download.js'
 import type { SegmentPlace } from '../../transfer/fetch.js'
 import type { FindProviders } from '../../transfer/search.js'
+import { fileCidOf, keyFor, notReadable } from './access.js'
 import { type ObjectStatus, objectStatus } from './object-status.js'
+import { type AskValidator, asOwner } from './owner-requests.js'
 import { ClientPeers, type Epochs } from './peers.js'
 import { type PutOptions, type PutResult, type PutSource, putObject } from './put.js'
 
-/** Time for a validator to renew or release an object. */
-const ASK_TIMEOUT_MS = 15_000
 /** Validators that a reader asks first because a writer did: the second one in case the first was away then. */
 const PLACING_FIRST = 2
 
@@ -46,10 +46,23 @@ export interface StorageClientComponents extends PeerComponents {
 export interface GetResult {
   /** Of the whole object. */
   readonly sizeBytes: number
+  readonly class: ObjectClass
+  /** The CID by which IPFS knows the object; public objects only. */
+  readonly fileCid?: string
   /** What is read of it. */
   readonly range: Required<ByteRange>
   readonly profile: ProfileName
   /** The verified plaintext in order; ending it early ends the transfer. */
+  readonly data: AsyncIterable<Uint8Array>
+}
+
+/** A public object ready to be read as a CAR file. */
+export interface CarResult {
+  /** Of the object, not of the CAR. */
+  readonly sizeBytes: number
+  readonly fileCid: string
+  readonly profile: ProfileName
+  /** The CAR's bytes, of verified blocks, in order; ending it early ends the transfer. */
   readonly data: AsyncIterable<Uint8Array>
 }
 
@@ -90,7 +103,7 @@ export class StorageClient {
   }
 
   /**
-   * Stores a byte stream: sealed, coded, spread, leased, counted. Resolves when it is durable by its profile's rule.
+   * Stores a byte stream: sealed unless it is public, coded, spread, leased, counted. Resolves when it is durable by its profile's rule.
    * With a journal, a put that was interrupted goes on: the same bytes again, and only what is missing is sent. A
    * validator that does not place it is passed over for the next one; one that is lost on the way too, if the source is a
    * function. Rejects with `TOO_FEW_PEERS` (also before the first epoch), `NO_SPACE`, `NOT_DURABLE`, `INVALID` for an
@@ -107,51 +120,65 @@ export class StorageClient {
   }
 
   /**
-   * Opens an object, or a range of its bytes, for reading. Rejects with `INVALID` for what is no read capability or no
-   * range of the object, `NOT_FOUND` when no validator or miner knows the object, `MISMATCH` when the key is another
+   * Opens an object, or a range of its bytes, for reading; a public one by its bare address. Rejects with `INVALID` for
+   * what is no read capability or no range of the object, `NOT_FOUND` when no validator or miner knows the object, `MISMATCH` when the key is another
    * object's, `UNRECOVERABLE` when too few holders are left; the
    * last also while reading.
    */
   async get(capability: string, options: DownloadOptions = {}): Promise<GetResult> {
-    const parsed = parseCapability(capability)
-    if (parsed.kind !== 'read')
-      throw new SubnetError('INVALID', 'this capability does not permit reading: it has no key')
-    const download = this.#download(parsed)
-    const { objectKey } = parsed
-    const manifest = await this.#manifest(download, options, objectKey)
-    const range = await rangeOf(download, manifest, options)
-    async function* data(): AsyncGenerator<Uint8Array> {
-      try {
-        yield* download.read(manifest, objectKey, options)
-      } finally {
-        await download.close()
-      }
-    }
-    return { sizeBytes: manifest.sizeBytes, range, profile: manifest.code.name, data: data() }
+    const { download, manifest, objectKey } = await this.#open(capability, options, (found) => {
+      rangeIn(found.sizeBytes, options.range)
+    })
+    const data = closing(download, download.read(manifest, objectKey, options))
+    const { class: objectClass, sizeBytes, code } = manifest
+    const range = rangeIn(sizeBytes, options.range)
+    return { sizeBytes, class: objectClass, ...fileCidOf(manifest), range, profile: code.name, data }
+  }
+
+  /**
+   * Opens a public object for reading as a CAR file, which plain IPFS tools import and verify. Rejects with `INVALID` for
+   * a private object, else as `get`.
+   */
+  async getCar(capability: string, options: Omit<DownloadOptions, 'range'> = {}): Promise<CarResult> {
+    const { download, manifest } = await this.#open(capability, options, ({ class: objectClass }) => {
+      if (objectClass === 'public') return
+      throw new SubnetError('INVALID', 'the object is private: only public objects can be had as IPFS blocks')
+    })
+    const { sizeBytes, code, fileDigest } = manifest
+    invariant(fileDigest !== undefined, 'a public object has a root')
+    const root = fileCid(sizeBytes, fileDigest)
+    const blocks = fileBlocks(
+      sizeBytes,
+      download.read(manifest, undefined, options),
+      download.filePath(manifest),
+      options,
+    )
+    const data = closing(download, carOf(root, blocks))
+    return { sizeBytes, fileCid: root.toString(), profile: code.name, data }
   }
 
   /** What the manifest says of the object and how many of its chunks are at miners that answer now. */
   async stat(capability: string, options: AbortOptions = {}): Promise<ObjectStatus> {
     const download = this.#download(parseCapability(capability))
     try {
-      const manifest = await this.#manifest(download, options)
+      const manifest = await download.manifest(options)
       const places: SegmentPlace[] = []
       for await (const place of download.segments(manifest, options)) places.push(place)
-      const nodes = await download.manifestNodes(manifest, options)
-      const everybody = [nodes.map((node) => node.holders), ...places.map((place) => place.holders)]
+      const copied = await download.copiedBlocks(manifest, places, options)
+      const everybody = [copied.map((block) => block.holders), ...places.map((place) => place.holders)]
       const peers = new Map<string, KnownPeer>()
       for (const { hotkey, peerId, address } of everybody.flat(2)) {
         peers.set(peerId, { hotkey, peerId, addresses: [address] })
       }
       const reachable = await this.#peers.probe([...peers.values()], options)
-      return objectStatus(manifest, places, nodes, peers.size, reachable)
+      return objectStatus(manifest, places, copied, peers.size, reachable)
     } finally {
       await download.close()
     }
   }
 
   /**
-   * Keeps an object for longer: `leaseBlocks` from now, unless it is kept for longer already. Needs the key of the object
+   * Keeps an object for longer: `leaseBlocks` from now, unless it is kept for longer already. Needs the owner's capability
    * and nothing else. Rejects with `NOT_FOUND` when no validator knows the object, or its leases have ended.
    */
   async renew(
@@ -159,8 +186,11 @@ export class StorageClient {
     options: AbortOptions & { readonly leaseBlocks?: number } = {},
   ): Promise<RenewResult> {
     const leaseBlocks = options.leaseBlocks ?? this.#init.defaultLeaseBlocks
-    const answers = await this.#asOwner(capability, options, (validator, owner, object, scope) =>
-      this.#orders.renew(validator, owner, { object, leaseBlocks }, scope),
+    const answers = await this.#asOwner(
+      capability,
+      (validator, owner, object, scope) =>
+        this.#orders.renew(validator, owner, { object, leaseBlocks }, scope),
+      options,
     )
     return {
       endBlock: Math.min(...answers.map(({ endBlock }) => endBlock)),
@@ -168,52 +198,30 @@ export class StorageClient {
     }
   }
 
-  /** Lets an object go, everywhere: nobody finds it from now on, and miners drop it after their trash time. */
+  /**
+   * Lets an object go, everywhere: nobody finds it from now on, and miners drop it after their trash time. Needs the owner's
+   * capability.
+   */
   async release(capability: string, options: AbortOptions = {}): Promise<{ readonly miners: number }> {
-    const answers = await this.#asOwner(capability, options, (validator, owner, object, scope) =>
-      this.#orders.release(validator, owner, { object }, scope),
+    const answers = await this.#asOwner(
+      capability,
+      (validator, owner, object, scope) => this.#orders.release(validator, owner, { object }, scope),
+      options,
     )
     return { miners: answers.reduce((sum, { miners }) => sum + miners, 0) }
   }
 
-  /** Asks every validator, for each may know the object; at least one must. */
-  async #asOwner<T>(
-    capability: string,
-    options: AbortOptions,
-    ask: (validator: KnownPeer, owner: Signer, object: Uint8Array, options: AbortOptions) => Promise<T>,
-  ): Promise<T[]> {
-    const parsed = parseCapability(capability)
-    if (parsed.kind !== 'read')
-      throw new SubnetError('INVALID', 'this capability has no key: only its owner may change an object')
-    const owner = objectSigner(parsed.objectKey)
-    const answers: T[] = []
-    let unknown: unknown
-    let failure: unknown
-    for (const validator of this.#peers.permittedValidators(parsed.address)) {
-      using scope = deadline(
-        this.#components.clock,
-        ASK_TIMEOUT_MS,
-        `asking ${validator.peerId}`,
-        options.signal,
-      )
-      try {
-        answers.push(await ask(validator, owner, parsed.address, scope))
-      } catch (error) {
-        options.signal?.throwIfAborted()
-        if (!isSubnetError(error)) throw error
-        if (isSubnetError(error, 'NOT_FOUND')) unknown = error
-        else failure = error
-      }
-    }
-    if (answers.length > 0) return answers
-    // One that could not be asked may be the one that knows it.
-    throw failure ?? unknown ?? new SubnetError('TOO_FEW_PEERS', 'no validator has published an address')
+  async #asOwner<T>(capability: string, ask: AskValidator<T>, options: AbortOptions): Promise<T[]> {
+    const { clock } = this.#components
+    const validators = (object: Uint8Array) => this.#peers.permittedValidators(object)
+    return await asOwner(capability, ask, { clock, validators }, options)
   }
 
   #download(capability: Capability): Download {
     const { address } = capability
     const validators = this.#peers.validators(address)
-    const first = capability.kind === 'read' ? this.#peers.validators(capability.objectKey) : []
+    const key = putterKeyOf(capability)
+    const first = key === undefined ? [] : this.#peers.validators(key)
     const components = {
       ...this.#components,
       domain: this.#init.domain,
@@ -224,12 +232,20 @@ export class StorageClient {
     return new Download(components, address, askingOrder(first, validators))
   }
 
-  /** Checks the key, where one is given, before anything is fetched for it. */
-  async #manifest(download: Download, options: AbortOptions, objectKey?: Uint8Array): Promise<Manifest> {
+  /** An object that this capability may read; `check` is called before anything else is fetched for it. */
+  async #open(
+    capability: string,
+    options: AbortOptions,
+    check: (manifest: Manifest) => void,
+  ): Promise<OpenObject> {
+    const parsed = parseCapability(capability)
+    if (parsed.kind === 'repair') throw notReadable()
+    const download = this.#download(parsed)
     try {
       const manifest = await download.manifest(options)
-      if (objectKey !== undefined) requireKeyOf(manifest, objectKey)
-      return manifest
+      const objectKey = keyFor(manifest, parsed)
+      check(manifest)
+      return { download, manifest, objectKey }
     } catch (error) {
       await download.close(error instanceof Error ? error : undefined)
       throw error
@@ -237,30 +253,32 @@ export class StorageClient {
   }
 }
 
+interface OpenObject {
+  readonly download: Download
+  readonly manifest: Manifest
+  /** Of a private object. */
+  readonly objectKey: Uint8Array | undefined
+}
+
+async function* closing(download: Download, data: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  try {
+    yield* data
+  } finally {
+    await download.close()
+  }
+}
+
 /**
- * The placing validator is ranked by the object's key, the committee by the address: who can read asks those that a
- * writer would have asked first, then everybody in the committee's order.
+ * The placing validator is ranked by the object's key, the committee by the address: who has the key asks those that a
+ * writer would have asked first, then everybody in the committee's order, as readers of public objects do.
  */
 function askingOrder(byKey: readonly KnownPeer[], byAddress: readonly KnownPeer[]): KnownPeer[] {
   const first = byKey.slice(0, PLACING_FIRST)
   return [...first, ...byAddress.filter(({ peerId }) => !first.some((peer) => peer.peerId === peerId))]
 }
 
-function requireKeyOf({ maskCommitment: committed }: Manifest, objectKey: Uint8Array): void {
-  if (committed === undefined || equals(maskCommitment(maskRootOf(objectKey)), committed)) return
-  throw new SubnetError('MISMATCH', 'the key of this capability is not the key of this object')
-}
-
-/** Before anything of it is fetched. */
-async function rangeOf(
-  download: Download,
-  { sizeBytes }: Manifest,
-  { range }: DownloadOptions,
-): Promise<Required<ByteRange>> {
-  try {
-    return rangeIn(sizeBytes, range)
-  } catch (error) {
-    await download.close()
-    throw error
-  }
+/** What the writer ranked validators by, where the capability tells. */
+function putterKeyOf(capability: Capability): Uint8Array | undefined {
+  if (capability.kind === 'read') return capability.objectKey
+  return capability.kind === 'own' ? capability.ownerKey : undefined
 }

@@ -1,13 +1,19 @@
 /** What is known of an object without reading it, computed from its manifest and from who answers. */
+import { toString as bytesToText } from 'uint8arrays'
+import type { ObjectClass } from '../../redundancy/layout.js'
 import type { Manifest } from '../../redundancy/manifest.js'
 import { manifestQuorum, type ProfileName } from '../../redundancy/profiles.js'
+import type { BlockPlace } from '../../transfer/download.js'
 import type { SegmentPlace } from '../../transfer/fetch.js'
-import type { Holder } from '../../transfer/holder.js'
+import { fileCidOf } from './access.js'
 
 /** What is known of an object without reading it. */
 export interface ObjectStatus {
+  readonly class: ObjectClass
+  /** The CID by which IPFS knows the object; public objects only. */
+  readonly fileCid?: string
   readonly sizeBytes: number
-  /** Bytes at the holders, the copies of the manifest included. */
+  /** Bytes at the holders, the copies of the manifest and of the IPFS file included. */
   readonly storedBytes: number
   readonly profile: ProfileName
   readonly segments: number
@@ -15,46 +21,39 @@ export interface ObjectStatus {
   /** Holders by leases, and how many of them answered just now. */
   readonly holders: number
   readonly holdersReachable: number
-  /** Of the weakest segment, or of a manifest that holds the object: chunks at reachable holders, in all, and needed. */
+  /** Of the weakest segment, or of the manifest where there is no segment: chunks at reachable holders, in all, and needed. */
   readonly weakest: { readonly live: number; readonly n: number; readonly k: number }
   readonly health: 'healthy' | 'degraded' | 'lost'
 }
 
-/** A manifest node and who holds it. */
-export interface NodePlace {
-  readonly sizeBytes: number
-  readonly holders: readonly Holder[]
-}
-
-/** `nodes` of the manifest, root first; `holders` in all; `reachable`: peer ids that answered. */
+/** `copied`: what is kept in full copies, the manifest's root first; `holders` in all; `reachable`: peer ids that answered. */
 export function objectStatus(
   manifest: Manifest,
   places: readonly SegmentPlace[],
-  nodes: readonly NodePlace[],
+  copied: readonly BlockPlace[],
   holders: number,
   reachable: ReadonlySet<string>,
 ): ObjectStatus {
-  const { code, content } = manifest
+  const { code, sizeBytes } = manifest
   let weakest = { live: code.n, n: code.n, k: code.k }
-  if (content.kind === 'inline') {
-    const root = nodes[0]?.holders ?? []
+  // All there is of it is the manifest: it lies in there, or it is public and empty.
+  if (places.length === 0) {
+    const root = copied[0]?.holders ?? []
     const live = root.filter(({ peerId }) => reachable.has(peerId)).length
     weakest = { live, n: Math.max(root.length, manifestQuorum(code)), k: 1 }
   }
-  let storedBytes = nodes.reduce((sum, node) => sum + node.sizeBytes * node.holders.length, 0)
-  for (const [place, { shape, entry, holders: chunkHolders }] of places.entries()) {
+  for (const [place, { shape, holders: chunkHolders }] of places.entries()) {
     const live = chunkHolders.filter((chunk) => chunk.some(({ peerId }) => reachable.has(peerId))).length
     // The first one always: a segment may have fewer chunks than the profile says, each with the same margin.
     if (place === 0 || live - shape.k < weakest.live - weakest.k) weakest = { live, n: shape.n, k: shape.k }
-    for (const [chunk, { sizeBytes }] of entry.chunks.entries()) {
-      storedBytes += sizeBytes * (chunkHolders[chunk]?.length ?? 0)
-    }
   }
   const margin = weakest.live - weakest.k
   const health = margin < 0 ? 'lost' : weakest.live < weakest.n ? 'degraded' : 'healthy'
   return {
-    sizeBytes: manifest.sizeBytes,
-    storedBytes,
+    class: manifest.class,
+    ...fileCidOf(manifest),
+    sizeBytes,
+    storedBytes: storedBytesOf([...copied, ...places.flatMap(chunksOf)]),
     profile: code.name,
     segments: places.length,
     createdUnixSeconds: manifest.createdUnixSeconds,
@@ -63,4 +62,26 @@ export function objectStatus(
     weakest,
     health,
   }
+}
+
+function chunksOf({ entry, holders }: SegmentPlace): BlockPlace[] {
+  return entry.chunks.map(({ digest, sizeBytes }, chunk) => {
+    return { digest, sizeBytes, holders: holders[chunk] ?? [] }
+  })
+}
+
+/** A public object may have the same chunk in many places; a miner has it once. */
+function storedBytesOf(blocks: readonly BlockPlace[]): number {
+  const counted = new Map<string, Set<string>>()
+  let storedBytes = 0
+  for (const { digest, sizeBytes, holders } of blocks) {
+    const key = bytesToText(digest, 'base64')
+    const known = counted.get(key) ?? new Set()
+    counted.set(key, known)
+    for (const { peerId } of holders) {
+      if (!known.has(peerId)) storedBytes += sizeBytes
+      known.add(peerId)
+    }
+  }
+  return storedBytes
 }

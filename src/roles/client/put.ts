@@ -8,12 +8,12 @@ import type { KnownPeer } from '../../../protocols/hello/sessions.js'
 import type { OrderClient } from '../../../protocols/order/client.js'
 import { type ErrorCode, isSubnetError, SubnetError } from '../../base/errors.js'
 import { toSs58 } from '../../crypto/keys.js'
-import { formatCapability } from '../../redundancy/capability.js'
 import { PROFILES, type ProfileName } from '../../redundancy/profiles.js'
 import { OBJECT_KEY_BYTES } from '../../redundancy/seal.js'
 import type { PutJournal, PutRecord } from '../../transfer/put-journal.js'
 import { type UploadComponents, type UploadOptions, upload } from '../../transfer/upload.js'
 import type { UploadReport } from '../../transfer/upload-report.js'
+import { capabilitiesOf } from './access.js'
 import type { ClientPeers } from './peers.js'
 
 /** After this no further validator is tried: each may take its whole time not to answer. */
@@ -33,6 +33,11 @@ export type PutSource = Pieces | (() => Pieces)
 
 export interface PutOptions extends UploadOptions {
   readonly profile?: ProfileName
+  /**
+   * Stored as it is, for everybody to read: identical to what `ipfs add --cid-version=1 --raw-leaves
+   * --chunker=size-1048576` makes of it. Default: private.
+   */
+  readonly public?: boolean
   /** Plaintext bytes, if known: lets the network refuse at once what it has no room for. */
   readonly sizeBytes?: number
   readonly leaseBlocks?: number
@@ -43,8 +48,10 @@ export interface PutOptions extends UploadOptions {
 export interface PutResult extends UploadReport {
   /** It went on from an earlier run. */
   readonly resumed: boolean
-  /** Whoever has it can read the object. */
+  /** Whoever has it can read the object; of a public object the bare address, which anybody may know. */
   readonly capability: string
+  /** Whoever has it can renew and release the object; of a private object the same as `capability`. */
+  readonly ownerCapability: string
   readonly profile: ProfileName
   /** Validators that were tried before the one that placed the object. */
   readonly validatorsTried: number
@@ -75,9 +82,10 @@ export async function putObject(
 ): Promise<PutResult> {
   const { clock } = components
   const profile = options.profile ?? init.defaultProfile
+  const objectClass = options.public === true ? 'public' : 'private'
   const found = await options.journal?.load()
-  const earlier = found?.profile === profile ? found : undefined
-  const record = earlier ?? newRecord(profile, components)
+  const earlier = found?.profile === profile && found.class === objectClass ? found : undefined
+  const record = earlier ?? newRecord({ profile, class: objectClass }, components)
   const validators = preferring(components.peers.permittedValidators(record.objectKey), earlier?.validator)
   const endMs = clock.monotonicMs() + PLACING_TIMEOUT_MS
   const tried: Tried[] = []
@@ -93,10 +101,9 @@ export async function putObject(
       const put = new Put(components, init, { validator, record: own, resumes: earlier !== undefined })
       const report = (await put.committed(options)) ?? (await put.upload(read(), options))
       await options.journal?.remove()
-      const { objectKey } = record
-      const capability = formatCapability({ kind: 'read', address: report.address, objectKey })
+      const capabilities = capabilitiesOf(record, report.address)
       const resumed = earlier !== undefined
-      return { ...report, capability, profile, resumed, validatorsTried: tried.length }
+      return { ...report, ...capabilities, profile, resumed, validatorsTried: tried.length }
     } catch (error) {
       options.signal?.throwIfAborted()
       if (!isSubnetError(error) || OWN.has(error.code) || error.data.largestBytes !== undefined) throw error
@@ -110,13 +117,13 @@ export async function putObject(
 }
 
 function newRecord(
-  profile: ProfileName,
+  what: Pick<PutRecord, 'profile' | 'class'>,
   { random, clock }: PutComponents,
 ): Omit<PutRecord, 'validator' | 'committing'> {
   return {
     objectKey: random.bytes(OBJECT_KEY_BYTES),
     put: random.bytes(16),
-    profile,
+    ...what,
     createdUnixSeconds: Math.floor(clock.nowMs() / 1000),
   }
 }
@@ -171,6 +178,7 @@ class Put {
         domain: this.#init.domain,
         validator,
         profile: PROFILES[record.profile],
+        class: record.class,
         objectKey: record.objectKey,
         leaseBlocks: options.leaseBlocks ?? this.#init.defaultLeaseBlocks,
         createdUnixSeconds: record.createdUnixSeconds,

@@ -1,11 +1,11 @@
 /**
- * The advertiser says in the DHT what this miner holds: the nodes of manifests always, other chunks within a budget of
- * records an hour, newest first. A record lives `PROVIDER_RECORD_MS`, so all leases are walked again at half of that.
+ * The advertiser says in the DHT what this miner holds: the nodes of manifests and of IPFS files, their roots among them,
+ * always, other chunks within a budget of records an hour, newest first. A record lives `PROVIDER_RECORD_MS`, so all leases are walked again at half of that.
  * Only leases that count are announced. What it announces next is `announcements.ts`; the walk is here.
  */
 import { toString as bytesToText } from 'uint8arrays'
 import { decodeMessage } from '../../../protocols/common/schema.js'
-import { keptLeaseSchema, type Lease, MANIFEST_SEGMENT } from '../../../protocols/lease/lease.js'
+import { DAG_SEGMENT, keptLeaseSchema, type Lease, MANIFEST_SEGMENT } from '../../../protocols/lease/lease.js'
 import type { Behavior, Context } from '../../actor/behavior.js'
 import { isSubnetError } from '../../base/errors.js'
 import type { Logger } from '../../base/log.js'
@@ -18,7 +18,7 @@ export interface AdvertiserInit {
   readonly startDelayMs: number
   /** Records of other chunks that are announced in an hour; one costs about 20 messages. */
   readonly chunksPerHour: number
-  /** Manifest nodes that may wait, about 150 bytes each. */
+  /** Nodes that may wait, about 150 bytes each. */
   readonly nodesMax: number
 }
 
@@ -60,6 +60,10 @@ interface State {
   paused: boolean
   /** The budget permits one more chunk. */
   chunkDue: boolean
+}
+
+interface LaneAnnouncement extends Announcement {
+  readonly isNode: boolean
 }
 
 interface Walk {
@@ -190,13 +194,14 @@ function countedLease(bytes: Uint8Array, logger: Logger): Lease | undefined {
   }
 }
 
-function announcementsOf(lease: Lease): (Announcement & { readonly isNode: boolean })[] {
-  const { startBlock, endBlock } = lease
-  return lease.entries.map(([digest, , , segment]) => ({
-    key: bytesToText(digest, 'base64'),
-    digest,
-    startBlock,
-    endBlock,
-    isNode: segment === MANIFEST_SEGMENT,
-  }))
+/** Each digest once; one that is a node too, such as the only leaf of a file, is announced as that. */
+function announcementsOf({ entries, startBlock, endBlock }: Lease): LaneAnnouncement[] {
+  const announcements = new Map<string, LaneAnnouncement>()
+  for (const [digest, , , segment] of entries) {
+    const key = bytesToText(digest, 'base64')
+    const isNode = segment === MANIFEST_SEGMENT || segment === DAG_SEGMENT
+    if (isNode || !announcements.has(key))
+      announcements.set(key, { key, digest, startBlock, endBlock, isNode })
+  }
+  return [...announcements.values()]
 }

@@ -1,4 +1,7 @@
-/** What waits to be announced: the newest is next, the oldest gives way when there is too much. Each digest once. */
+/**
+ * What waits to be announced: the newest is next, the oldest gives way when there is too much. Each digest once, whatever
+ * leases name it, until the last of them ends.
+ */
 
 /** One digest that a lease names. */
 export interface Announcement {
@@ -12,7 +15,8 @@ export interface Announcement {
 
 export class NewestFirst {
   readonly #max: number
-  readonly #keys = new Set<string>()
+  /** Last block of any lease that names it, by key. */
+  readonly #endBlocks = new Map<string, number>()
   /** Oldest first. */
   #waiting: Announcement[] = []
 
@@ -25,35 +29,37 @@ export class NewestFirst {
   }
 
   push(what: Announcement): void {
-    if (this.#keys.has(what.key)) return
-    this.#keys.add(what.key)
+    if (!this.#isNew(what)) return
     this.#waiting.push(what)
     this.#dropOldest()
   }
 
   /** Behind everything that waits; the last of them is the newest. */
   pushOlder(list: readonly Announcement[]): void {
-    const added: Announcement[] = []
-    for (const what of list) {
-      if (this.#keys.has(what.key)) continue
-      this.#keys.add(what.key)
-      added.push(what)
-    }
+    const added = list.filter((what) => this.#isNew(what))
     this.#waiting = [...added, ...this.#waiting]
     this.#dropOldest()
   }
 
-  /** The newest whose lease goes on after this block. */
+  /** The newest of which a lease goes on after this block. */
   pop(block: number): Announcement | undefined {
     for (let what = this.#waiting.pop(); what !== undefined; what = this.#waiting.pop()) {
-      this.#keys.delete(what.key)
-      if (what.endBlock > block) return what
+      const endBlock = this.#endBlocks.get(what.key) ?? what.endBlock
+      this.#endBlocks.delete(what.key)
+      if (endBlock > block) return { ...what, endBlock }
     }
     return undefined
   }
 
+  /** False for what waits already: then it waits for this lease too. */
+  #isNew({ key, endBlock }: Announcement): boolean {
+    const known = this.#endBlocks.get(key)
+    this.#endBlocks.set(key, Math.max(known ?? 0, endBlock))
+    return known === undefined
+  }
+
   #dropOldest(): void {
     const dropped = this.#waiting.splice(0, Math.max(0, this.#waiting.length - this.#max))
-    for (const { key } of dropped) this.#keys.delete(key)
+    for (const { key } of dropped) this.#endBlocks.delete(key)
   }
 }

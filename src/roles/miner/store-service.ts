@@ -16,7 +16,7 @@ import { isSubnetError, SubnetError } from '../../base/errors.js'
 import { Semaphore } from '../../base/semaphore.js'
 import type { Signer } from '../../crypto/keys.js'
 import { toSs58 } from '../../crypto/keys.js'
-import type { Shard } from '../../shard/shard.js'
+import type { EndedChunks, Shard } from '../../shard/shard.js'
 import type { DiskHealth } from './disk-watch.js'
 import type { KeeperMessage, OrderTerms, ShardSource, Ticket } from './keeper.js'
 import { shrinkTrash } from './sweeper.js'
@@ -180,8 +180,8 @@ export class StoreService implements StoreHandler, LeaseHandler {
     const trashUntilBlock = this.#components.head.block + this.#trashBlocks
     await this.#change.run(async () => {
       const digests = lease.entries.map(([digest]) => digest)
-      const own = await onlyIn(shard, object, digests, this.#components.head.block)
-      await shard.endLease(object, own, trashUntilBlock)
+      const ended = await endedChunks(shard, object, digests, this.#components.head.block)
+      await shard.endLease(object, ended, trashUntilBlock)
     })
   }
 
@@ -245,22 +245,29 @@ export class StoreService implements StoreHandler, LeaseHandler {
 }
 
 /**
- * Those of the digests that no other object's lease names at this block. A client may lease chunks that another one stored: a release
+ * What becomes of each digest when this object's lease ends: what another object's lease names at this block stays until
+ * the last of those ends. Public objects share chunks, and a client may lease chunks that another one stored: a release
  * must not take them from it. Reads every lease of the shard, so a release costs as much as there are.
  */
-async function onlyIn(
+async function endedChunks(
   shard: Shard,
   object: Uint8Array,
   digests: readonly Uint8Array[],
   block: number,
-): Promise<Uint8Array[]> {
-  const own = new Map(digests.map((digest) => [bytesToText(digest, 'hex'), digest]))
+): Promise<EndedChunks> {
+  const trash = new Map(digests.map((digest) => [bytesToText(digest, 'hex'), digest]))
+  const keep = new Map<string, EndedChunks['keep'][0]>()
   for await (const bytes of shard.leases()) {
     const { lease } = decodeMessage(keptLeaseSchema, bytes, 'kept lease')
     if (equals(lease.object, object) || lease.endBlock <= block) continue
-    for (const [digest] of lease.entries) own.delete(bytesToText(digest, 'hex'))
+    for (const [digest] of lease.entries) {
+      const key = bytesToText(digest, 'hex')
+      const known = keep.get(key)
+      if (!trash.delete(key) && known === undefined) continue
+      keep.set(key, { digest, expiresBlock: Math.max(lease.endBlock, known?.expiresBlock ?? 0) })
+    }
   }
-  return [...own.values()]
+  return { trash: [...trash.values()], keep: [...keep.values()] }
 }
 
 export function orderTerms(order: Order): OrderTerms {

@@ -6,12 +6,13 @@ import { equals } from 'uint8arrays'
 import type { WireDomain } from '../../../protocols/common/signed.js'
 import { sameKey } from '../../../protocols/common/signed.js'
 import type { Lease } from '../../../protocols/lease/lease.js'
-import { checkLeaseHeld, MANIFEST_SEGMENT } from '../../../protocols/lease/lease.js'
+import { checkLeaseHeld, DAG_SEGMENT, MANIFEST_SEGMENT } from '../../../protocols/lease/lease.js'
 import type { CommitRequest } from '../../../protocols/order/server.js'
 import { SubnetError } from '../../base/errors.js'
 import { toSs58 } from '../../crypto/keys.js'
 import { type ChunkReference, describeChunk } from '../../redundancy/chunk.js'
 import { type Manifest, parseManifestNode, parseManifestRoot } from '../../redundancy/manifest.js'
+import { checkFileDag } from '../../redundancy/manifest-dag.js'
 import { maskCommitment } from '../../redundancy/mask.js'
 import { durableQuorum, groupCap, manifestQuorum, shrinkProfile } from '../../redundancy/profiles.js'
 import type { SegmentHolders } from './ledger-rows.js'
@@ -28,9 +29,9 @@ export interface CommitCheck {
 
 export interface CheckedCommit {
   readonly manifest: Manifest
-  /** Digest of every manifest node, root first. */
+  /** Digest of every manifest node, root first, then of every block of the IPFS file that the manifest lists. */
   readonly nodes: readonly Uint8Array[]
-  /** Positions in `leases` of the holders of each node. */
+  /** Positions in `leases` of the holders of each of these. */
   readonly nodeHolders: SegmentHolders
   readonly segments: readonly SegmentHolders[]
   /** Receipts of the weakest segment, and how many a complete one of that shape has. */
@@ -40,16 +41,22 @@ export interface CheckedCommit {
 
 /** Throws `INVALID`, `MISMATCH`, `BAD_SIGNATURE` or `REFUSED` for what is wrong, `NOT_DURABLE` for what is too little. */
 export function checkCommit(commit: CommitRequest, check: CommitCheck): CheckedCommit {
-  const { manifest, nodes, segments } = readManifest(commit)
+  const { manifest, nodes, dagNodes, segments } = readManifest(commit)
   const nodeHolders: number[][] = nodes.map(() => [])
+  const dagHolders: number[][] = dagNodes.map(() => [])
   const segmentHolders: number[][][] = segments.map((chunks) => chunks.map(() => []))
+  const partOf = (segment: number) => {
+    if (segment === MANIFEST_SEGMENT) return { references: nodes, holders: nodeHolders }
+    if (segment === DAG_SEGMENT) return { references: dagNodes, holders: dagHolders }
+    return { references: segments[segment], holders: segmentHolders[segment] }
+  }
   for (const [position, { lease, minerSignature }] of commit.leases.entries()) {
     checkParties(lease, commit, check)
     checkLeaseHeld({ lease, minerSignature }, check.domain)
     for (const [digest, auditRoot, sizeBytes, segment, index] of lease.entries) {
-      const inManifest = segment === MANIFEST_SEGMENT
-      const reference = inManifest ? nodes[index] : segments[segment]?.[index]
-      const holders = inManifest ? nodeHolders[index] : segmentHolders[segment]?.[index]
+      const part = partOf(segment)
+      const reference = part.references?.[index]
+      const holders = part.holders?.[index]
       if (reference === undefined || holders === undefined) {
         throw new SubnetError('INVALID', `lease: the manifest has no chunk ${index} in segment ${segment}`)
       }
@@ -61,12 +68,13 @@ export function checkCommit(commit: CommitRequest, check: CommitCheck): CheckedC
   }
   const miners = commit.leases.map(({ lease }) => toSs58(lease.miner))
   const groupOf = (position: number) => check.groups.get(miners[position] ?? '') ?? ''
-  requireManifestCopies(manifest, nodeHolders)
+  requireCopies(manifest, 'manifest node', nodeHolders)
+  requireCopies(manifest, 'block of the IPFS file', dagHolders)
   const weakest = weakestSegment(manifest, segmentHolders, groupOf)
   return {
     manifest,
-    nodes: nodes.map(({ digest }) => digest),
-    nodeHolders,
+    nodes: [...nodes, ...dagNodes].map(({ digest }) => digest),
+    nodeHolders: [...nodeHolders, ...dagHolders],
     segments: segmentHolders,
     ...weakest,
   }
@@ -75,6 +83,7 @@ export function checkCommit(commit: CommitRequest, check: CommitCheck): CheckedC
 interface ReadManifest {
   readonly manifest: Manifest
   readonly nodes: readonly ChunkReference[]
+  readonly dagNodes: readonly ChunkReference[]
   readonly segments: readonly (readonly ChunkReference[])[]
 }
 
@@ -101,9 +110,12 @@ function readManifest({ body, nodes }: CommitRequest): ReadManifest {
       : references.flatMap((reference, i) =>
           parseManifestNode(manifest, reference, lists[i] ?? new Uint8Array(0)),
         )
+  // Of one without list nodes the parser has checked it.
+  if (manifest.content.kind === 'nodes') checkFileDag(manifest, entries)
   return {
     manifest,
     nodes: [describeChunk(root), ...references],
+    dagNodes: entries.flatMap(({ dagNodes = [] }) => dagNodes),
     segments: entries.map(({ chunks }) => chunks),
   }
 }
@@ -122,11 +134,11 @@ function checkParties(lease: Lease, commit: CommitRequest, check: CommitCheck): 
   if (again > 1) throw new SubnetError('INVALID', `lease: ${miner} has two of them`)
 }
 
-function requireManifestCopies(manifest: Manifest, nodeHolders: readonly (readonly number[])[]): void {
+function requireCopies(manifest: Manifest, what: string, nodeHolders: readonly (readonly number[])[]): void {
   const needed = manifestQuorum(manifest.code)
   for (const [node, holders] of nodeHolders.entries()) {
     if (holders.length >= needed) continue
-    const text = `manifest node ${node} has ${holders.length} copies, ${needed} are needed`
+    const text = `${what} ${node} has ${holders.length} copies, ${needed} are needed`
     throw new SubnetError('NOT_DURABLE', text, { data: { receipts: holders.length, needed } })
   }
 }

@@ -7,8 +7,7 @@ import {
   integer,
   publicKeyField,
 } from '../../../protocols/common/schema.js'
-import { CANDIDATES_MAX, profileField } from '../../../protocols/order/messages.js'
-import { MANIFEST_NODES_MAX } from '../../redundancy/manifest.js'
+import { CANDIDATES_MAX, COPIED_NODES_MAX, profileField } from '../../../protocols/order/messages.js'
 import { MASK_ROOT_BYTES } from '../../redundancy/mask.js'
 
 /** Positions, in the row's `miners`, of those who hold each chunk (or node) in turn. */
@@ -23,16 +22,13 @@ export const objectRowSchema = z.strictObject({
   owner: publicKeyField,
   /** With it the committee repairs without the owner; absent for objects that are not masked. */
   maskRoot: fixedBytes(MASK_ROOT_BYTES).optional(),
-  /** Digest of every manifest node, root first. */
-  nodes: z
-    .array(digestField)
-    .min(1)
-    .max(1 + MANIFEST_NODES_MAX),
+  /** Digest of every manifest node, root first, then of every block of a public object's IPFS file that it lists. */
+  nodes: z.array(digestField).min(1).max(COPIED_NODES_MAX),
   nodeHolders: segmentHoldersSchema,
   segments: integer(0, 2 ** 31),
   /** Hotkeys. */
   miners: z.array(publicKeyField).min(1).max(CANDIDATES_MAX),
-  /** Bytes each miner holds of the object. */
+  /** Bytes that each miner's lease names: of equal chunks, each counts. */
   minerBytes: z.array(integer(0, Number.MAX_SAFE_INTEGER)).min(1).max(CANDIDATES_MAX),
   committedBlock: blockField,
   endBlock: blockField,

@@ -18,6 +18,9 @@ import {
 } from '../../redundancy/profiles.js'
 import type { WatchedMiner } from './miner-watch.js'
 
+// Sizes here are those of private segments. Public ones hold a little more, and their nodes above the leaves take less
+// than a thousandth of what is allowed for spares: what is enough for the one class is enough for the other.
+
 /** What an object of unknown size may grow to, if the miners have room for it. */
 const UNKNOWN_SIZE_BYTES = 64 * GIB
 /** Room in an order for chunks that come in another miner's stead, and for sending one twice: so many, and a part of its share. */

@@ -3,6 +3,7 @@ import { readdir, readFile, stat, utimes, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type JournalSource, PutJournalFile, pruneJournals } from '../../../src/node/put-journal-file.js'
 import type { PutRecord } from '../../../src/transfer/put-journal.js'
+import type { UploadReport } from '../../../src/transfer/upload-report.js'
 import { type TempDir, tempDir } from '../../kit/temp-dir.js'
 import { testId } from '../../kit/test-chunk.js'
 
@@ -11,6 +12,7 @@ const SOURCE: JournalSource = {
   sizeBytes: 5,
   modifiedMs: 1.5,
   profile: 'small',
+  class: 'private',
   subnet: '0x00/1',
 }
 const RECORD: PutRecord = {
@@ -18,10 +20,12 @@ const RECORD: PutRecord = {
   put: testId(16, 2),
   validator: testId(32, 3),
   profile: 'small',
+  class: 'private',
   createdUnixSeconds: 7,
 }
-const COMMITTING = {
+const COMMITTING: UploadReport = {
   address: testId(32, 4),
+  class: 'private',
   sizeBytes: 5,
   storedBytes: 6,
   sentBytes: 7,
@@ -49,7 +53,11 @@ describe('PutJournalFile', () => {
     assert.equal(await journal.load(), undefined)
     await journal.save(RECORD)
     assert.deepEqual(await new PutJournalFile(path, SOURCE).load(), RECORD)
-    for (const committing of [COMMITTING, { ...COMMITTING, warning: 'small' }]) {
+    for (const committing of [
+      COMMITTING,
+      { ...COMMITTING, warning: 'small' },
+      { ...COMMITTING, class: 'public', fileCid: 'bafk' } as const,
+    ]) {
       await journal.save({ ...RECORD, committing })
       assert.deepEqual(await journal.load(), { ...RECORD, committing })
     }
@@ -86,7 +94,7 @@ describe('PutJournalFile', () => {
     const journal = new PutJournalFile(path, SOURCE)
     await journal.save(RECORD)
     const text = await readFile(journal.path, 'utf8')
-    for (const bad of ['', text.slice(0, 40), text.replace('"version":0', '"version":1'), '{}']) {
+    for (const bad of ['', text.slice(0, 40), text.replace('"version":1', '"version":0'), '{}']) {
       await writeFile(journal.path, bad)
       assert.equal(await journal.load(), undefined)
     }

@@ -369,7 +369,8 @@ describe('a commit', () => {
     const pair = fixture()
     const frames = await open(pair, { nodes: [10], leases: 256 })
     await frames.writeBody(new Uint8Array(10))
-    const entries = Array(34).fill(leaseEntry(wireChunk(1, 10)))
+    // One chunk, and 32 copies of the one node and of five of an IPFS file.
+    const entries = Array(1 + 6 * 32 + 1).fill(leaseEntry(wireChunk(1, 10)))
     await frames.writeMessage(
       testLease(pair.far.signer.publicKey, signerOf('miner', 'm'), COMMIT.object, entries),
     )

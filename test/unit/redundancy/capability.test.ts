@@ -26,7 +26,7 @@ function refusal(text: string): string {
 }
 
 describe('capability', () => {
-  it('says by its form whether it verifies, repairs or reads', () => {
+  it('says by its form whether it verifies, repairs, reads or owns', () => {
     assert.deepEqual(parseCapability(`subnet:${cid}`), { kind: 'verify', address })
     assert.deepEqual(parseCapability(`subnet:${cid}#mask=${key}`), {
       kind: 'repair',
@@ -34,6 +34,7 @@ describe('capability', () => {
       maskRoot: secret,
     })
     assert.deepEqual(parseCapability(`subnet:${cid}#${key}`), { kind: 'read', address, objectKey: secret })
+    assert.deepEqual(parseCapability(`subnet:${cid}#own=${key}`), { kind: 'own', address, ownerKey: secret })
   })
 
   it('shows the address as the CID that IPFS tools know', () => {
@@ -65,6 +66,8 @@ describe('capability', () => {
       [`subnet:${cid}#${key}=`, /43 characters, not 44/],
       [`subnet:${cid}#${key.slice(1)}`, /43 characters, not 42/],
       [`subnet:${cid}#mask=`, /mask root.*43 characters/],
+      [`subnet:${cid}#own=${key.slice(1)}`, /owner key.*43 characters/],
+      [`subnet:${cid}#own=${key.slice(0, -1)}+`, /owner key.*base64url/],
       [`subnet:${cid}#key=${key}`, /43 characters/],
       [`subnet:${cid}#${key.slice(0, -1)}+`, /base64url/],
       [`subnet:${cid}#${key.slice(0, -1)}é`, /base64url/],
@@ -83,5 +86,6 @@ describe('capability', () => {
     assert.throws(() => formatCapability({ kind: 'verify', address: short }), InvariantError)
     assert.throws(() => formatCapability({ kind: 'read', address, objectKey: short }), InvariantError)
     assert.throws(() => formatCapability({ kind: 'repair', address, maskRoot: short }), InvariantError)
+    assert.throws(() => formatCapability({ kind: 'own', address, ownerKey: short }), InvariantError)
   })
 })

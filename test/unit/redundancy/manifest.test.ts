@@ -1,8 +1,12 @@
 import assert from 'node:assert/strict'
 import { decode, encode } from '@ipld/dag-cbor'
+import { CID } from 'multiformats/cid'
+import * as Digest from 'multiformats/hashes/digest'
+import { COMMIT_BYTES_MAX } from '../../../protocols/order/messages.js'
 import { InvariantError, isSubnetError, SubnetError } from '../../../src/base/errors.js'
 import { sha256 } from '../../../src/crypto/hash.js'
 import { ed25519Signer } from '../../../src/crypto/keys.js'
+import { dagNodeCount, dagPbCid, leafCount, rawCid } from '../../../src/redundancy/file-dag.js'
 import { chunkBytes, segmentShape, segmentSize } from '../../../src/redundancy/layout.js'
 import {
   MANIFEST_BYTES_MAX,
@@ -19,8 +23,10 @@ import {
   type ManifestOwner,
   objectSigner,
 } from '../../../src/redundancy/manifest-builder.js'
+import { checkFileDag } from '../../../src/redundancy/manifest-dag.js'
 import { maskCommitment, maskRootOf } from '../../../src/redundancy/mask.js'
 import { CHUNK_SIZE, PROFILES, type ProfileName } from '../../../src/redundancy/profiles.js'
+import type { SegmentEntry } from '../../../src/redundancy/segment.js'
 import { pattern } from '../../kit/redundancy-reference.js'
 
 const objectKey = pattern(32, 1)
@@ -49,8 +55,8 @@ function invented(owner: ManifestOwner, profile: ProfileName, index: number, pla
 function built(owner: ManifestOwner, profile: ProfileName, fullSegments: number, lastBytes: number) {
   const builder = new ManifestBuilder(init(owner, profile))
   const nodes = []
-  for (let i = 0; i < fullSegments; i++) nodes.push(builder.add(invented(owner, profile, i)))
-  nodes.push(builder.add(invented(owner, profile, fullSegments, lastBytes)))
+  for (let i = 0; i < fullSegments; i++) nodes.push(builder.add(invented(owner, profile, i)).list)
+  nodes.push(builder.add(invented(owner, profile, fullSegments, lastBytes)).list)
   const { node, ...rest } = builder.finish()
   return { ...rest, nodes: [...nodes, node].filter((n) => n !== undefined) }
 }
@@ -79,7 +85,16 @@ function fieldOf(action: () => unknown): unknown {
 
 const inlined = buildInlineManifest(init(privateOwner, 'small'), pattern(100, 3)).root
 const sealed = built(privateOwner, 'small', 2, 3 * CHUNK_SIZE)
+/** Of three leaves, under one dag-pb node, which is complete with the last segment. */
 const open = built(publicOwner, 'copies', 2, 5)
+const openSegments = decode<{ segments: Root[] }>(open.root).segments
+const [openDagNode] = (openSegments[2] as { dagNodes: [unknown[]] }).dagNodes
+
+/** The segments of `open` with this in place of the dag-pb nodes of the last one. */
+function withDagNodes(dagNodes: unknown): Root {
+  const { chunks } = openSegments[2] as Root
+  return { segments: openSegments.with(2, dagNodes === undefined ? { chunks } : { chunks, dagNodes }) }
+}
 
 describe('manifest', () => {
   it('reads what was built', () => {
@@ -144,14 +159,14 @@ describe('manifest', () => {
   })
 
   it('keeps a list in the root as long as the root stays within its limit', () => {
-    const [few, more] = [300, 301].map((segments) => built(publicOwner, 'copies', segments, 5).root.length)
+    const [few, more] = [300, 301].map((segments) => built(privateOwner, 'copies', segments, 5).root.length)
     const segmentBytes = (more as number) - (few as number)
     const most = 300 + Math.floor((MANIFEST_BYTES_MAX - (few as number)) / segmentBytes)
-    const whole = built(publicOwner, 'copies', most, 5)
+    const whole = built(privateOwner, 'copies', most, 5)
     assert.equal(whole.manifest.content.kind, 'segments')
     assert.ok(whole.root.length <= MANIFEST_BYTES_MAX)
     assert.ok(whole.root.length + segmentBytes > MANIFEST_BYTES_MAX)
-    const split = built(publicOwner, 'copies', most + 1, 5)
+    const split = built(privateOwner, 'copies', most + 1, 5)
     assert.equal(split.manifest.content.kind, 'nodes')
     assert.equal(split.nodes.length, 1)
   })
@@ -165,8 +180,8 @@ describe('manifest', () => {
       MANIFEST_BYTES_MAX,
       segmentCount,
     ])
-    const sizeBytes = MANIFEST_NODES_MAX * segmentCount * CHUNK_SIZE
-    const root = changed(open.root, { sizeBytes, segments: undefined, nodes })
+    const sizeBytes = MANIFEST_NODES_MAX * segmentCount * segmentSize('private', PROFILES.small.k)
+    const root = changed(sealed.root, { sizeBytes, segments: undefined, nodes })
     assert.ok(root.length <= MANIFEST_BYTES_MAX)
     assert.equal(parseManifestRoot(root).content.kind, 'nodes')
   })
@@ -221,11 +236,66 @@ describe('manifest root that is refused', () => {
     ['segment too few', sealed.root, { segments: [] }, 'manifest.segments'],
     ['no segment', sealed.root, { segments: [1, 2, 3] }, 'manifest.segments[0]'],
     ['no salt', sealed.root, { segments: [{ chunks: [] }, 0, 0] }, 'manifest.segments[0].salt'],
-    ['public salt', open.root, { segments: [{ salt: digest, chunks: [] }, 0, 0] }, 'manifest.segments[0]'],
-    ['chunk too few', open.root, { segments: [{ chunks: [] }, 0, 0] }, 'manifest.segments[0].chunks'],
+    [
+      'public salt',
+      open.root,
+      { segments: [{ salt: digest, chunks: [], dagNodes: [] }, 0, 0] },
+      'manifest.segments[0]',
+    ],
+    [
+      'chunk too few',
+      open.root,
+      { segments: [{ chunks: [], dagNodes: [] }, 0, 0] },
+      'manifest.segments[0].chunks',
+    ],
+    ['no file', open.root, { file: undefined }, 'manifest.file'],
+    ['file of a private object', sealed.root, { file: dagPbCid(digest) }, 'manifest.file'],
+    ['file no CID', open.root, { file: digest }, 'manifest.file'],
+    ['file raw though of several leaves', open.root, { file: rawCid(digest) }, 'manifest.file'],
+    ['file of CID version 0', open.root, { file: dagPbCid(digest).toV0() }, 'manifest.file'],
+    [
+      'file of another hash',
+      open.root,
+      { file: CID.createV1(0x70, Digest.create(0x1b, digest)) },
+      'manifest.file',
+    ],
+    ['file not the root', open.root, { file: dagPbCid(digest) }, 'manifest.file'],
+    ['file of too many nodes', open.root, { sizeBytes: 2 * 1024 * 1024 * CHUNK_SIZE }, 'manifest.sizeBytes'],
+    ['no dag-pb nodes', open.root, withDagNodes(undefined), 'manifest.segments[2].dagNodes'],
+    ['dag-pb node too few', open.root, withDagNodes([]), 'manifest.segments[2].dagNodes'],
+    ['dag-pb node no list', open.root, withDagNodes([1]), 'manifest.segments[2].dagNodes[0]'],
+    [
+      'dag-pb node digest',
+      open.root,
+      withDagNodes([[1, digest, 200]]),
+      'manifest.segments[2].dagNodes[0][0]',
+    ],
+    [
+      'dag-pb node audit root',
+      open.root,
+      withDagNodes([[digest, pattern(31, 1), 200]]),
+      'manifest.segments[2].dagNodes[0][1]',
+    ],
+    [
+      'dag-pb node size',
+      open.root,
+      withDagNodes([[digest, digest, 10_241]]),
+      'manifest.segments[2].dagNodes[0][2]',
+    ],
+    ...[0, 1, 2].map((field): [string, Uint8Array, Root, string] => [
+      `dag-pb node of other chunks (${field})`,
+      open.root,
+      withDagNodes([openDagNode.with(field, field < 2 ? digest : 200)]),
+      'manifest.segments[2].dagNodes[0]',
+    ]),
     ['inline though large', sealed.root, { segments: undefined, inline: {} }, 'manifest.inline'],
     ['not inline though small', sealed.root, { sizeBytes: 65_536 }, 'manifest.segments'],
-    ['public inline', open.root, { sizeBytes: 1, segments: undefined, inline: {} }, 'manifest.inline'],
+    [
+      'public inline',
+      open.root,
+      { sizeBytes: 1, file: rawCid(digest), segments: undefined, inline: {} },
+      'manifest.inline',
+    ],
     ['inline salt', inlined, { inline: { salt: digest, ciphertext: digest } }, 'manifest.inline.salt'],
     [
       'inline size',
@@ -331,6 +401,75 @@ describe('manifest root that is refused', () => {
     ]) {
       assert.match(String(fieldOf(() => parseManifestRoot(bytes))), /^manifest/)
     }
+  })
+})
+
+describe('manifest of a public object', () => {
+  it('names the blocks of its IPFS file with the segment that completes them', () => {
+    for (const [profile, segments] of [
+      ['single', 175],
+      ['standard', 43],
+      ['large', 22],
+    ] as const) {
+      const { root, manifest } = built(publicOwner, profile, segments, 5)
+      const { content, sizeBytes, fileDigest } = parseManifestRoot(root)
+      assert.ok(content.kind === 'segments' && fileDigest !== undefined)
+      const leaves = leafCount(sizeBytes)
+      const named = content.segments.map(({ dagNodes }) => dagNodes?.length ?? 0)
+      assert.equal(
+        named.reduce((sum, count) => sum + count, 0),
+        dagNodeCount(leaves),
+      )
+      const last = content.segments.at(-1)?.dagNodes?.at(-1)
+      assert.deepEqual(last?.digest, fileDigest)
+      assert.ok((named[Math.ceil(174 / manifest.code.k) - 1] ?? 0) >= 1)
+    }
+  })
+
+  it('names the only leaf of a small file as its root', () => {
+    const { root } = built(publicOwner, 'small', 0, 9)
+    const { content, fileDigest } = parseManifestRoot(root)
+    assert.ok(content.kind === 'segments')
+    const [{ chunks, dagNodes } = { chunks: [], dagNodes: [] }] = content.segments
+    assert.deepEqual(dagNodes, chunks.slice(0, 1))
+    assert.deepEqual(fileDigest, chunks[0]?.digest)
+  })
+
+  it('of 100 GiB stays within the limits of its nodes, and its file is checked over all of them', () => {
+    const builder = new ManifestBuilder(init(publicOwner, 'single'))
+    const nameOf = (i: number) => ({
+      digest: sha256(Uint8Array.of(i)),
+      auditRoot: sha256(Uint8Array.of(i, i)),
+      sizeBytes: CHUNK_SIZE,
+    })
+    const names = [nameOf(0)]
+    const segments = 100 * 1024
+    const lists = []
+    let dagNodes = 0
+    for (let index = 0; index < segments; index += 1) {
+      const position = { index, isLast: index === segments - 1 }
+      const shape = segmentShape('public', PROFILES.single, position, CHUNK_SIZE)
+      const added = builder.add({ shape, chunks: names })
+      dagNodes += added.dagNodes.length
+      lists.push(added.list)
+    }
+    const { root, manifest, node } = builder.finish()
+    const nodes = [...lists, node].filter((list) => list !== undefined)
+    assert.ok(root.length <= MANIFEST_BYTES_MAX && nodes.length <= MANIFEST_NODES_MAX)
+    const totalBytes = nodes.reduce((sum, { bytes }) => sum + bytes.length, root.length)
+    // The others name up to three chunks for each of data.
+    assert.ok(3 * totalBytes <= COMMIT_BYTES_MAX, `${totalBytes}`)
+    assert.equal(dagNodes, 589 + 4 + 1)
+    const entries = nodes.flatMap(({ reference, bytes }) => {
+      assert.ok(bytes.length <= MANIFEST_BYTES_MAX)
+      return parseManifestNode(manifest, reference, bytes)
+    })
+    checkFileDag(manifest, entries)
+    const wrong = entries.with(0, { ...(entries[0] as SegmentEntry), chunks: [nameOf(1)] })
+    assert.equal(
+      fieldOf(() => checkFileDag(manifest, wrong)),
+      'manifest.segments[173].dagNodes[0]',
+    )
   })
 })
 

@@ -6,7 +6,7 @@ import { type ObjectClass, segmentSize } from '../../../src/redundancy/layout.js
 import { buildInlineManifest, ManifestBuilder } from '../../../src/redundancy/manifest-builder.js'
 import { maskChunk, maskCommitment, maskRootOf } from '../../../src/redundancy/mask.js'
 import { placeSegment } from '../../../src/redundancy/placement.js'
-import { PROFILES, type ProfileName } from '../../../src/redundancy/profiles.js'
+import { type Code, PROFILES, type ProfileName } from '../../../src/redundancy/profiles.js'
 import { encodeParity } from '../../../src/redundancy/reed-solomon.js'
 import { openSegment, sealSegment } from '../../../src/redundancy/seal.js'
 import { encodeSegment } from '../../../src/redundancy/segment.js'
@@ -150,6 +150,7 @@ describe('redundancy vectors', () => {
       assert.equal(hex(parsed.address), address)
       if (parsed.kind === 'repair') assert.equal(hex(parsed.maskRoot), secret)
       if (parsed.kind === 'read') assert.equal(hex(parsed.objectKey), secret)
+      if (parsed.kind === 'own') assert.equal(hex(parsed.ownerKey), secret)
     }
   })
 
@@ -192,9 +193,26 @@ function referenceManifest(vector: ManifestVector): Buffer {
   const key = publisherSeed === undefined ? objectKey : undefined
   const owner = publisherSeed === undefined ? objectKey : unhex(publisherSeed)
   const segments = sizeBytes > 0 ? [reference.segment(key, PROFILES[name], 0, true, plaintext)] : []
+  const named = segments.map((s) => ({ ...s, chunks: s.chunks.map((chunk) => chunk.slice(0, 3)) }))
   const content =
-    key !== undefined && sizeBytes <= 65_536
-      ? { inline: reference.seal(key, 0, true, plaintext) }
-      : { segments: segments.map((s) => ({ ...s, chunks: s.chunks.map((chunk) => chunk.slice(0, 3)) })) }
+    key === undefined
+      ? publicContent(named, PROFILES[name])
+      : sizeBytes <= 65_536
+        ? { inline: reference.seal(key, 0, true, plaintext) }
+        : { segments: named }
   return reference.manifestRoot(vector.class, owner, PROFILES[name], createdUnixSeconds, sizeBytes, content)
+}
+
+/** Of at most one segment. */
+function publicContent(segments: { chunks: unknown[][] }[], { k, n }: Code) {
+  const chunks = segments.flatMap((s) => s.chunks) as [Uint8Array, Uint8Array, number][]
+  const leaves = chunks.slice(0, Math.max(0, chunks.length - (n - k)))
+  if (leaves.length === 0) {
+    return { segments, file: new reference.Link(reference.cid(0x55, reference.sha(Buffer.alloc(0)))) }
+  }
+  const block = reference.fileNode(leaves.map(([digest, , sizeBytes]) => ({ digest, sizeBytes })))
+  const above = [reference.sha(block), reference.auditRoot(block), block.length] as const
+  const root = leaves.length === 1 ? (leaves[0] as [Uint8Array, Uint8Array, number]) : above
+  const file = new reference.Link(reference.cid(leaves.length === 1 ? 0x55 : 0x70, root[0]))
+  return { segments: segments.map((s) => ({ ...s, dagNodes: [[...root]] })), file }
 }

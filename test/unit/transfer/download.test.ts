@@ -259,7 +259,7 @@ describe('Download', () => {
       )
     }
     assert.deepEqual(seen, [...object.segments.keys()])
-    const nodes = await download.manifestNodes(manifest)
+    const nodes = await download.copiedBlocks(manifest, [])
     assert.deepEqual(
       nodes.map(({ sizeBytes, holders }) => [sizeBytes, holders.length]),
       object.nodes.map(({ length }) => [length, MINERS]),

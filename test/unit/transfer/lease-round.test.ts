@@ -20,7 +20,7 @@ function setUp({ segment, node }: { readonly segment: number; readonly node: num
   const clock = new FakeClock()
   const quorums = new Quorums()
   quorums.setSegment(0, segment)
-  quorums.setNode(0, node)
+  quorums.setCopies(MANIFEST_SEGMENT, 0, node)
   const ends = new Map<number, Promise<void>>()
   const pool = {
     async lease(candidate: number, { entries }: LeaseTerms): Promise<SignedLease> {

@@ -1,15 +1,17 @@
 import assert from 'node:assert/strict'
-import type { SignedLease } from '../../../protocols/lease/lease.js'
+import { DAG_SEGMENT, type SignedLease } from '../../../protocols/lease/lease.js'
 import type { CommitBody, Committed, PlaceBody, Placed } from '../../../protocols/order/messages.js'
 import type { ErrorCode } from '../../../src/base/errors.js'
 import { isSubnetError, SubnetError } from '../../../src/base/errors.js'
 import { GIB, KIB } from '../../../src/base/units.js'
 import { inlineCoding } from '../../../src/coding/inline-coding.js'
+import { sha256 } from '../../../src/crypto/hash.js'
 import { cryptoReady } from '../../../src/crypto/keys.js'
 import { VerifiedSpan } from '../../../src/redundancy/chunk.js'
-import { segmentAt, segmentSize } from '../../../src/redundancy/layout.js'
+import { rawCid } from '../../../src/redundancy/file-dag.js'
+import { type ObjectClass, segmentAt, segmentSize } from '../../../src/redundancy/layout.js'
 import { openInline, parseManifestRoot } from '../../../src/redundancy/manifest.js'
-import { PROFILES, type Profile } from '../../../src/redundancy/profiles.js'
+import { CHUNK_SIZE, PROFILES, type Profile } from '../../../src/redundancy/profiles.js'
 import { decodeSegment } from '../../../src/redundancy/segment.js'
 import { type CheckedCommit, checkCommit } from '../../../src/roles/validator/commit-check.js'
 import { type UploadOptions, type UploadProgress, upload } from '../../../src/transfer/upload.js'
@@ -89,6 +91,7 @@ function setUp(miners = 6) {
     resumes = false,
     sizeBytes: number | undefined = undefined,
     profile: Profile = COPIES,
+    objectClass: ObjectClass = 'private',
   ): Promise<UploadReport> =>
     upload(
       source,
@@ -100,6 +103,7 @@ function setUp(miners = 6) {
           hotkey: testHotkey(STORE_VALIDATOR).signer.publicKey,
         },
         profile,
+        class: objectClass,
         objectKey,
         ...(sizeBytes === undefined ? {} : { sizeBytes }),
         leaseBlocks: 100,
@@ -165,6 +169,53 @@ describe('upload', () => {
     const set = setUp()
     assert.equal((await set.put(inPieces(new Uint8Array(0)))).sizeBytes, 0)
     assert.deepEqual(readBack(set), new Uint8Array(0))
+  })
+
+  it('stores a public leaf once at each holder, as a chunk and as the root of its file', async () => {
+    const set = setUp()
+    const bytes = bytesOf(1_000)
+    const report = await set.put(inPieces(bytes), {}, false, undefined, COPIES, 'public')
+    assert.equal(report.fileCid, rawCid(sha256(bytes)).toString())
+    const kept = set.peers.miners.map(
+      (miner) => miner.kept.filter(({ sizeBytes }) => sizeBytes === 1_000).length,
+    )
+    assert.deepEqual(kept.toSorted(), [0, 0, 1, 1, 1, 1], 'four miners have it, and none was sent it twice')
+    const manifestBytes = set.orders.nodes[0]?.length ?? 0
+    assert.equal(report.sentBytes, 4 * (1_000 + manifestBytes))
+    assert.equal(report.storedBytes, report.sentBytes)
+    assert.equal(report.reusedBytes, 0)
+    const named = set.orders.leases.map(({ lease }) => lease.entries.map(([, , , segment]) => segment))
+    for (const segments of named) assert.equal(segments.includes(DAG_SEGMENT), segments.includes(0))
+  })
+
+  it('stores the empty public object as its manifest alone', async () => {
+    const set = setUp()
+    const report = await set.put(inPieces(new Uint8Array(0)), {}, false, undefined, COPIES, 'public')
+    assert.deepEqual([report.sizeBytes, report.segments], [0, 0])
+    assert.equal(report.fileCid, rawCid(sha256(new Uint8Array(0))).toString())
+    assert.equal(
+      set.kept().reduce((sum, count) => sum + count, 0),
+      4,
+    )
+  })
+
+  it('leases equal chunks of a public object each at its place, and keeps the manifest without a key', async () => {
+    const set = setUp()
+    const zeros = new Uint8Array(5 * CHUNK_SIZE)
+    const report = await set.put(inPieces(zeros), {}, false, undefined, COPIES, 'public')
+    assert.deepEqual([report.segments, report.weakestReceipts], [5, 4])
+    const places = set.orders.leases.flatMap(({ lease }) =>
+      lease.entries
+        .filter(([, , , segment]) => segment >= 0)
+        .map(([, , , segment, index]) => `${segment}/${index}`),
+    )
+    assert.equal(new Set(places).size, 5 * 4)
+    const bodies = set.peers.miners.map(
+      (miner) => new Set(miner.kept.map(({ digest }) => digest.join())).size,
+    )
+    assert.ok(report.holders.every(({ chunks }) => chunks <= Math.max(...bodies)))
+    const { manifest } = set.orders.committed.at(-1) as CheckedCommit
+    assert.deepEqual([manifest.class, manifest.maskCommitment], ['public', undefined])
   })
 
   it('cuts, spreads and commits a large one, and the miners can give it back', async () => {

@@ -108,6 +108,7 @@ describe('StorageClient: stat', () => {
     const object = testObject('copies', 1_000)
     const { client } = await setUp({ object, miners: 5, nodes: [0, 1, 2, 4] })
     assert.deepEqual(await client().stat(capabilityOf(object)), {
+      class: 'private',
       sizeBytes: 1_000,
       storedBytes: 4 * (object.nodes[0]?.length ?? 0),
       profile: 'copies',
@@ -134,6 +135,18 @@ describe('StorageClient: stat', () => {
     const { client } = await setUp({ object, nodes: [0, 1] })
     const { weakest, health } = await client().stat(capabilityOf(object))
     assert.deepEqual([weakest, health], [{ live: 2, n: 4, k: 1 }, 'degraded'])
+  })
+
+  it('goes by the copies of the manifest where a public object is empty, and names its CID', async () => {
+    const object = testObject('copies', 0, 'empty', 'public')
+    const { client, peers } = await setUp({ object })
+    const capability = formatCapability({ kind: 'verify', address: object.address })
+    const { class: objectClass, fileCid, weakest, health } = await client().stat(capability)
+    assert.deepEqual([objectClass, health], ['public', 'healthy'])
+    assert.equal(fileCid, 'bafkreihdwdcefgh4dqkjv67uzcmw7ojee6xedzdetojuzjevtenxquvyku', 'as IPFS has it')
+    assert.deepEqual(weakest, { live: 4, n: 4, k: 1 })
+    for (const miner of [1, 2, 3]) peers.mesh.set(`peer ${miner}`, 'down')
+    assert.equal((await client().stat(capability)).health, 'degraded')
   })
 
   it('counts holders of chunks and of the manifest once each', async () => {
@@ -287,11 +300,13 @@ describe('StorageClient: a put with a journal', () => {
     put: testId(16, 2),
     validator: testHotkey(FIRST_VALIDATOR + validator).signer.publicKey,
     profile: 'copies',
+    class: 'private',
     createdUnixSeconds: 1,
   })
 
   const reportOf = (object: TestObject): UploadReport => ({
     address: object.address,
+    class: 'private',
     sizeBytes: 1_000,
     storedBytes: 4_000,
     sentBytes: 4_000,
@@ -409,5 +424,50 @@ describe('StorageClient: renew and release', () => {
     await assert.rejects(client().release(capability), coded('NOT_FOUND'))
     peers.mesh.set(peerOf(0).peerId, 'down')
     await assert.rejects(client().release(capability), coded('DISCONNECTED'))
+  })
+})
+
+describe('StorageClient: what a capability permits', () => {
+  before(cryptoReady)
+
+  const forms = (object: TestObject) => {
+    const { address, objectKey } = object
+    return {
+      bare: formatCapability({ kind: 'verify', address }),
+      mask: formatCapability({ kind: 'repair', address, maskRoot: objectKey }),
+      key: formatCapability({ kind: 'read', address, objectKey }),
+      own: formatCapability({ kind: 'own', address, ownerKey: objectKey }),
+    }
+  }
+
+  it('to read: the key of a private object, the address of a public one', async () => {
+    const hidden = testObject('copies', 100)
+    const open = testObject('copies', 0, 'empty', 'public')
+    const [one, two] = [await setUp({ object: hidden }), await setUp({ object: open })]
+    assert.equal((await one.client().get(forms(hidden).key)).class, 'private')
+    for (const form of ['bare', 'mask', 'own'] as const) {
+      await assert.rejects(one.client().get(forms(hidden)[form]), coded('INVALID'), form)
+    }
+    for (const form of ['bare', 'own'] as const) {
+      assert.equal((await two.client().get(forms(open)[form])).class, 'public', form)
+    }
+    await assert.rejects(two.client().get(forms(open).key), coded('MISMATCH'))
+    await assert.rejects(two.client().get(forms(open).mask), coded('INVALID'))
+    await assert.rejects(one.client().getCar(forms(hidden).key), coded('INVALID'))
+    assert.equal((await two.client().getCar(forms(open).bare)).sizeBytes, 0)
+  })
+
+  it("to renew and release: the owner's key, which is the object key of a private object", async () => {
+    for (const object of [testObject('copies', 100), testObject('copies', 0, 'empty', 'public')]) {
+      const { client } = await setUp({ object })
+      for (const form of ['bare', 'mask'] as const) {
+        await assert.rejects(client().renew(forms(object)[form]), coded('INVALID'))
+        await assert.rejects(client().release(forms(object)[form]), coded('INVALID'))
+      }
+      for (const form of ['own', 'key'] as const) {
+        assert.equal((await client().renew(forms(object)[form], { leaseBlocks: 7 })).endBlock, 7)
+        assert.equal((await client().release(forms(object)[form])).miners, 2)
+      }
+    }
   })
 })

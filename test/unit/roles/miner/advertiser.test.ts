@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { encodeMessage } from '../../../../protocols/common/schema.js'
-import { type Lease, MANIFEST_SEGMENT, signLease } from '../../../../protocols/lease/lease.js'
+import { DAG_SEGMENT, type Lease, MANIFEST_SEGMENT, signLease } from '../../../../protocols/lease/lease.js'
 import { SubnetError } from '../../../../src/base/errors.js'
 import { silentLogger } from '../../../../src/base/log.js'
 import { cryptoReady } from '../../../../src/crypto/keys.js'
@@ -81,6 +81,22 @@ describe('advertiser', () => {
     timer(CHUNK_PAUSE_MS).fire()
     await run()
     assert.deepEqual(numbers().slice(4), [102])
+  })
+
+  it('announces blocks of an IPFS file as nodes, a digest that is a chunk as well only once', async () => {
+    const { context, run, numbers } = setUp()
+    const lease = leaseOf(1)
+    const [chunk] = lease.entries as [Lease['entries'][0]]
+    const [digest, auditRoot, sizeBytes] = chunk
+    const twice: Lease['entries'] = [chunk, [digest, auditRoot, sizeBytes, DAG_SEGMENT, 0], chunk]
+    context.send({
+      type: 'counted',
+      lease: { ...lease, entries: [...twice, [testId(32, 9), auditRoot, 5, 0, 1]] },
+    })
+    await run()
+    assert.deepEqual(numbers(), [101], 'before the other chunk, and without its budget')
+    await run()
+    assert.deepEqual(numbers(), [101, 9])
   })
 
   it('walks the leases at start, and again at half the life of a record', async () => {

@@ -47,4 +47,18 @@ describe('NewestFirst', () => {
     assert.equal(queue.pop(49)?.key, '1')
     assert.equal(queue.pop(49), undefined)
   })
+
+  it('keeps what a second lease names until the last of them ends, whichever came first', () => {
+    for (const ends of [
+      [50, 60],
+      [60, 50],
+    ]) {
+      const queue = new NewestFirst(3)
+      for (const end of ends) queue.push(item(1, end))
+      queue.pushOlder([item(1, 55)])
+      assert.deepEqual([queue.size, queue.pop(59)?.endBlock], [1, 60])
+      queue.push(item(1, 50))
+      assert.equal(queue.pop(59), undefined, 'what was taken is forgotten')
+    }
+  })
 })

@@ -434,11 +434,16 @@ describe('StoreService: renewal and release', () => {
     await assert.rejects(service.release(validator.publicKey, OBJECT), coded('NOT_FOUND'))
   })
 
-  it('does not take a chunk from another object whose lease names it too', async () => {
+  it('leaves a chunk to another object whose lease names it too, until that ends', async () => {
     const { service, validator, order, chunks, expiries } = await leased()
     await service.lease(order, request([entryOf(chunks[1])], { object: testId(32, 2), endBlock: 90 }))
+    await service.lease(order, request([entryOf(chunks[1])], { object: testId(32, 3), endBlock: 79 }))
     await service.release(validator.publicKey, OBJECT)
-    assert.deepEqual(await expiries(), [undefined, 500])
+    assert.deepEqual(await expiries(), [undefined, 90])
+    await service.release(validator.publicKey, testId(32, 2))
+    assert.deepEqual(await expiries(), [undefined, 79])
+    await service.release(validator.publicKey, testId(32, 3))
+    assert.deepEqual(await expiries(), [undefined, undefined])
   })
 
   it('takes a chunk whose other lease has ended', async () => {
@@ -476,6 +481,17 @@ describe('StoreService: renewal and release', () => {
     assert.equal(await shard.expire(799, 10), 0)
     await shard.remove(chunks[1].digest)
     await assert.rejects(service.renew(validator.publicKey, renewal(900)), coded('NOT_FOUND'))
+  })
+
+  it('counts a chunk once that a lease names in several places', async () => {
+    const { service, validator, order, chunks, shard, expiries } = await leased()
+    const twice = [entryOf(chunks[0]), entryOf(chunks[0], 1), entryOf(chunks[1], 2)]
+    await service.lease(order, request(twice, { object: testId(32, 2) }))
+    await service.release(validator.publicKey, OBJECT)
+    assert.deepEqual(await expiries(), [500, 500])
+    await service.release(validator.publicKey, testId(32, 2))
+    assert.deepEqual(await expiries(), [undefined, undefined])
+    assert.equal(await shard.expire(80, 10), 2)
   })
 
   it('does not release the lease of another validator', async () => {

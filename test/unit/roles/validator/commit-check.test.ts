@@ -1,17 +1,24 @@
 import assert from 'node:assert/strict'
-import { type LeaseEntry, MANIFEST_SEGMENT } from '../../../../protocols/lease/lease.js'
+import { decode, encode } from '@ipld/dag-cbor'
+import { DAG_SEGMENT, type LeaseEntry, MANIFEST_SEGMENT } from '../../../../protocols/lease/lease.js'
 import type { CommitRequest } from '../../../../protocols/order/server.js'
 import type { ErrorCode, SubnetError } from '../../../../src/base/errors.js'
 import { isSubnetError } from '../../../../src/base/errors.js'
 import { MIB } from '../../../../src/base/units.js'
 import { cryptoReady } from '../../../../src/crypto/keys.js'
+import { dagPbCid } from '../../../../src/redundancy/file-dag.js'
 import { segmentSize } from '../../../../src/redundancy/layout.js'
+import { parseManifestRoot, signedBytes } from '../../../../src/redundancy/manifest.js'
+import { objectSigner } from '../../../../src/redundancy/manifest-builder.js'
 import { maskRootOf } from '../../../../src/redundancy/mask.js'
+import { CHUNK_SIZE } from '../../../../src/redundancy/profiles.js'
 import type { CommitCheck } from '../../../../src/roles/validator/commit-check.js'
 import { checkCommit } from '../../../../src/roles/validator/commit-check.js'
 import { testHotkey } from '../../../kit/chain-keys.js'
+import { testId } from '../../../kit/test-chunk.js'
 import {
   chunkEntry,
+  dagEntry,
   spreadOver,
   type TestLeaseTerms,
   type TestObject,
@@ -50,7 +57,7 @@ function commitOf(
   const body = {
     object: object.address,
     profile: object.profile,
-    maskRoot: maskRootOf(object.objectKey),
+    ...(object.dagNodes.length === 0 ? { maskRoot: maskRootOf(object.objectKey) } : {}),
     nodes: object.nodes.map(({ length }) => length),
     leases: leases.length,
   }
@@ -297,5 +304,63 @@ describe('checkCommit: what it refuses', () => {
   it('a commit whose leases hold the chunks and no copy of the manifest', () => {
     const entries = spreadOver(SMALL, MINERS).map((own) => own.filter(([, , , segment]) => segment >= 0))
     refuses(commitOf(SMALL, entries), 'NOT_DURABLE', /manifest node 0 has 0 copies/)
+  })
+})
+
+describe('checkCommit: public objects', () => {
+  let open: TestObject
+  before(() => {
+    open = testObject('small', 5 * CHUNK_SIZE, 'public', 'public')
+  })
+
+  it('names the holders of the blocks of the IPFS file behind those of the manifest', () => {
+    const { nodes, nodeHolders, manifest } = checkCommit(commitOf(open), checkOf())
+    const everybody = Array.from({ length: MINERS }, (_, miner) => miner)
+    assert.deepEqual(nodeHolders, [everybody, everybody])
+    assert.deepEqual(nodes, [manifest.address, manifest.fileDigest])
+  })
+
+  it('wants as many copies of the file as of the manifest', () => {
+    const all = spreadOver(open, MINERS)
+    const few = (copies: number) =>
+      without(all, (segment, _, miner) => segment === DAG_SEGMENT && miner >= copies)
+    checkCommit(commitOf(open, few(5)), checkOf())
+    const { data } = refuses(
+      commitOf(open, few(4)),
+      'NOT_DURABLE',
+      /^block of the IPFS file 0 has 4 copies, 5/,
+    )
+    assert.deepEqual(data, { receipts: 4, needed: 5 })
+    refuses(commitOf(open, few(0)), 'NOT_DURABLE', /has 0 copies/)
+  })
+
+  it('wants copies of the only leaf as a root too', () => {
+    const leaf = testObject('small', 9, 'leaf', 'public')
+    const all = spreadOver(leaf, MINERS)
+    checkCommit(commitOf(leaf, all), checkOf())
+    const bare = without(all, (segment) => segment === DAG_SEGMENT)
+    refuses(commitOf(leaf, bare), 'NOT_DURABLE', /block of the IPFS file 0/)
+  })
+
+  it('refuses a block that the manifest does not list, and one that is another', () => {
+    const all = spreadOver(open, MINERS)
+    const [digest, auditRoot, sizeBytes] = dagEntry(open, 0)
+    const more: LeaseEntry = [digest, auditRoot, sizeBytes, DAG_SEGMENT, 1]
+    refuses(commitOf(open, all.with(0, [more])), 'INVALID', /no chunk 1 in segment -2/)
+    const other: LeaseEntry = [digest, digest, sizeBytes, DAG_SEGMENT, 0]
+    refuses(commitOf(open, all.with(0, [other])), 'MISMATCH', /chunk 0 of segment -2/)
+  })
+
+  it('refuses a file that is not that of its chunks, also over list nodes', () => {
+    const long = testObject('copies', 900 * CHUNK_SIZE, 'long', 'public')
+    assert.ok(long.nodes.length > 1)
+    checkCommit(commitOf(long), checkOf())
+    const [root, ...lists] = long.nodes as [Uint8Array, ...Uint8Array[]]
+    const { signature: _, ...fields } = decode<Record<string, unknown>>(root)
+    const changed = { ...fields, file: dagPbCid(testId(32, 1)) }
+    const forged = encode({ ...changed, signature: objectSigner(long.objectKey).sign(signedBytes(changed)) })
+    const { address } = parseManifestRoot(forged)
+    const lying = { ...long, address, nodes: [forged, ...lists] }
+    refuses(commitOf(lying), 'INVALID', /^manifest.file: is not the root of the data chunks/)
   })
 })

@@ -1,0 +1,60 @@
+/**
+ * A public object as a CAR file (version 1), which any IPFS tool imports: its one root is the file's, and every block comes
+ * after the one that links to it, so a reader verifies as it reads. Nothing is held but the segment at hand.
+ */
+import { CarWriter } from '@ipld/car'
+import type { CID } from 'multiformats/cid'
+import type { AbortOptions } from '../base/abort.js'
+import { sha256 } from '../crypto/hash.js'
+import { dagPbCid, EMPTY_FILE_DIGEST, leafCount, rawCid } from '../redundancy/file-dag.js'
+import type { FilePath } from '../redundancy/file-path.js'
+import { CHUNK_SIZE } from '../redundancy/profiles.js'
+
+export interface Block {
+  readonly cid: CID
+  readonly bytes: Uint8Array
+}
+
+/** The blocks of a file, in the order of a CAR. `data`: its bytes in pieces of whole leaves, the last one shorter. */
+export async function* fileBlocks(
+  sizeBytes: number,
+  data: AsyncIterable<Uint8Array>,
+  path: FilePath,
+  options: AbortOptions = {},
+): AsyncGenerator<Block> {
+  if (leafCount(sizeBytes) === 0) yield { cid: rawCid(EMPTY_FILE_DIGEST), bytes: new Uint8Array(0) }
+  let leaf = 0
+  for await (const piece of data) {
+    for (let at = 0; at < piece.length; at += CHUNK_SIZE) {
+      const bytes = piece.subarray(at, at + CHUNK_SIZE)
+      const digest = sha256(bytes)
+      for (const node of await path.check(leaf, digest, options)) {
+        yield { cid: dagPbCid(node.digest), bytes: node.bytes }
+      }
+      yield { cid: rawCid(digest), bytes }
+      leaf += 1
+    }
+  }
+}
+
+/** The CAR's bytes. Ending it early ends `blocks`. */
+export async function* carOf(root: CID, blocks: AsyncGenerator<Block>): AsyncGenerator<Uint8Array> {
+  const { writer, out } = CarWriter.create([root])
+  let failure: { readonly error: unknown } | undefined
+  const write = async () => {
+    try {
+      for await (const block of blocks) await writer.put(block)
+    } catch (error) {
+      failure = { error }
+    }
+    await writer.close()
+  }
+  // It waits for its pieces to be taken, for ever if nobody does; what its source failed with is thrown below.
+  void write()
+  try {
+    yield* out
+    if (failure !== undefined) throw failure.error
+  } finally {
+    await blocks.return(undefined)
+  }
+}
