@@ -4,7 +4,7 @@
  */
 import { equals } from 'uint8arrays/equals'
 import { invariant, SubnetError } from '../base/errors.js'
-import { Sha256, sha256 } from '../crypto/hash.js'
+import { Sha256 } from '../crypto/hash.js'
 import { LEAF_BYTES, LeafHasher, verifyRange } from '../crypto/merkle.js'
 
 /** What a manifest says of a stored chunk. */
@@ -32,7 +32,7 @@ export interface SpanContent {
 }
 
 export interface ChunkReceiver {
-  /** The next bytes, which are copied; a `RangeError` beyond the chunk's size. */
+  /** The next bytes, which are copied. Throws `MISMATCH` beyond the chunk's size. */
   push(piece: Uint8Array): void
   /** Once, after the last piece. Throws `MISMATCH` if this is not the chunk. */
   finish(): VerifiedSpan
@@ -55,14 +55,6 @@ export class VerifiedSpan {
     return this.#content
   }
 
-  /** A whole chunk. Throws `MISMATCH` if the bytes do not hash to the digest. */
-  static chunk(reference: ChunkReference, bytes: Uint8Array): VerifiedSpan {
-    if (bytes.length !== reference.sizeBytes || !equals(sha256(bytes), reference.digest)) {
-      throw notTheChunk()
-    }
-    return new VerifiedSpan({ reference, offsetBytes: 0, bytes })
-  }
-
   /** A whole chunk that is yet to come, hashed as it does: its bytes are in the cache then, and half as dear. */
   static receive(reference: ChunkReference): ChunkReceiver {
     // Not zeroed first: `finish` has seen every byte filled.
@@ -71,6 +63,7 @@ export class VerifiedSpan {
     let filled = 0
     return {
       push(piece) {
+        if (piece.length > bytes.length - filled) throw notTheChunk()
         bytes.set(piece, filled)
         hash.update(piece)
         filled += piece.length

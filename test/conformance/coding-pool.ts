@@ -2,10 +2,10 @@
 import assert from 'node:assert/strict'
 import { InvariantError, isSubnetError, SubnetError } from '../../src/base/errors.js'
 import type { CodingPool } from '../../src/coding/coding-pool.js'
-import { VerifiedSpan } from '../../src/redundancy/chunk.js'
 import { CHUNK_SIZE } from '../../src/redundancy/profiles.js'
 import { type EncodedSegment, encodeSegment } from '../../src/redundancy/segment.js'
 import { pattern } from '../kit/redundancy-reference.js'
+import { verifiedChunk } from '../kit/verified-chunk.js'
 
 const objectKey = pattern(32, 1)
 /** Two data chunks, the last one short. */
@@ -15,7 +15,7 @@ const sizeBytes = CHUNK_SIZE + 5_000
 /** The segment as a reader has it: bytes of its own, for they are given away. */
 function source(segment: EncodedSegment, present: readonly number[]) {
   const chunks = segment.chunks.map((chunk, i) =>
-    present.includes(i) ? VerifiedSpan.chunk(chunk, new Uint8Array(chunk.bytes)) : undefined,
+    present.includes(i) ? verifiedChunk(chunk, new Uint8Array(chunk.bytes)) : undefined,
   )
   return { shape: segment.shape, entry: segment, chunks }
 }

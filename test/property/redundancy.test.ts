@@ -5,7 +5,6 @@ import { isSubnetError } from '../../src/base/errors.js'
 import { sha256 } from '../../src/crypto/hash.js'
 import { ed25519Signer } from '../../src/crypto/keys.js'
 import { formatCapability, parseCapability } from '../../src/redundancy/capability.js'
-import { VerifiedSpan } from '../../src/redundancy/chunk.js'
 import { segmentAt, segmentCount, spansOf } from '../../src/redundancy/layout.js'
 import { parseManifestNode, parseManifestRoot } from '../../src/redundancy/manifest.js'
 import { buildInlineManifest, ManifestBuilder } from '../../src/redundancy/manifest-builder.js'
@@ -21,6 +20,7 @@ import {
 } from '../../src/redundancy/seal.js'
 import { decodeSegment, encodeSegment, openSpan } from '../../src/redundancy/segment.js'
 import { pattern } from '../kit/redundancy-reference.js'
+import { verifiedChunk } from '../kit/verified-chunk.js'
 
 const bytes32 = fc.uint8Array({ minLength: 32, maxLength: 32 })
 const fraction = fc.double({ min: 0, max: 1, noNaN: true, maxExcluded: true })
@@ -158,9 +158,7 @@ describe('objects of any size', () => {
         })
         const sources = segments.map((entry, i) => {
           const kept = new Set(shuffled(entry.shape.n, seed + i).slice(0, entry.shape.k))
-          const chunks = entry.chunks.map((c, j) =>
-            kept.has(j) ? VerifiedSpan.chunk(c, c.bytes) : undefined,
-          )
+          const chunks = entry.chunks.map((c, j) => (kept.has(j) ? verifiedChunk(c, c.bytes) : undefined))
           return { shape: entry.shape, entry, chunks }
         })
         const decoded = sources.map((source) => decodeSegment(source, key))

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict'
 import { InvariantError, isSubnetError } from '../../../src/base/errors.js'
 import { WorkerCoding, type WorkerCodingInit } from '../../../src/coding/worker-coding.js'
-import { VerifiedSpan } from '../../../src/redundancy/chunk.js'
 import { encodeSegment } from '../../../src/redundancy/segment.js'
 import { codingPoolConformance } from '../../conformance/coding-pool.js'
 import { ENDS_BY_ERROR, ENDS_BY_EXIT } from '../../kit/ending-coding-worker.js'
 import { pattern } from '../../kit/redundancy-reference.js'
+import { verifiedChunk } from '../../kit/verified-chunk.js'
 
 codingPoolConformance('one thread', () => new WorkerCoding({ threads: 1 }))
 codingPoolConformance('two threads', () => new WorkerCoding({ threads: 2 }))
@@ -46,7 +46,7 @@ describe('worker coding', () => {
     assert.equal(init.objectKey.length, 32)
     const [first] = encoded.chunks
     assert.ok(first !== undefined && first.bytes.length > 0)
-    const chunks = [VerifiedSpan.chunk(first, first.bytes)]
+    const chunks = [verifiedChunk(first, first.bytes)]
     assert.deepEqual(
       await pool.decode({ shape: encoded.shape, entry: encoded, chunks }, objectKey),
       segment(0).plaintext,

@@ -19,6 +19,7 @@ import {
   rebuildChunks,
 } from '../../../src/redundancy/segment.js'
 import { pattern } from '../../kit/redundancy-reference.js'
+import { verifiedChunk } from '../../kit/verified-chunk.js'
 
 const objectKey = pattern(32, 1)
 const code = { k: 3, n: 6 }
@@ -31,7 +32,7 @@ const open = encodeSegment({ code, index: 5, isLast: true, plaintext })
 
 function source(segment: EncodedSegment, present: readonly number[]) {
   const chunks = segment.chunks.map((chunk, i) =>
-    present.includes(i) ? VerifiedSpan.chunk(chunk, chunk.bytes) : undefined,
+    present.includes(i) ? verifiedChunk(chunk, chunk.bytes) : undefined,
   )
   return { shape: segment.shape, entry: segment, chunks }
 }
@@ -151,11 +152,11 @@ describe('verified spans', () => {
     const wrong = Uint8Array.from(body)
     wrong[9] = 0xff
     for (const bytes of [wrong, body.slice(1), new Uint8Array([...body, 0])]) {
-      assert.throws(() => VerifiedSpan.chunk(reference, bytes), isMismatch)
+      assert.throws(() => verifiedChunk(reference, bytes), isMismatch)
     }
     // A manifest may name a real chunk with a size that is not its own.
     const resized = { ...reference, sizeBytes: body.length + 1 }
-    assert.throws(() => VerifiedSpan.chunk(resized, body), isMismatch)
+    assert.throws(() => verifiedChunk(resized, body), isMismatch)
   })
 
   it('are refused as leaves without their proof', () => {
@@ -173,7 +174,7 @@ describe('verified spans', () => {
   })
 
   it('give no bytes beyond what was checked', () => {
-    const span = VerifiedSpan.chunk(reference, body)
+    const span = verifiedChunk(reference, body)
     assert.throws(() => span.read(reference, 0, body.length + 1), InvariantError)
     assert.throws(() => span.read(reference, -1, 1), InvariantError)
   })

@@ -7,7 +7,6 @@ import { GIB, KIB } from '../../../src/base/units.js'
 import { inlineCoding } from '../../../src/coding/inline-coding.js'
 import { sha256 } from '../../../src/crypto/hash.js'
 import { cryptoReady } from '../../../src/crypto/keys.js'
-import { VerifiedSpan } from '../../../src/redundancy/chunk.js'
 import { rawCid } from '../../../src/redundancy/file-dag.js'
 import { type ObjectClass, segmentAt, segmentSize } from '../../../src/redundancy/layout.js'
 import { openInline, parseManifestRoot } from '../../../src/redundancy/manifest.js'
@@ -22,6 +21,7 @@ import { type ScriptedMiner, STORE_VALIDATOR, StorePeers } from '../../kit/store
 import { testId } from '../../kit/test-chunk.js'
 import { TEST_DOMAIN } from '../../kit/test-subnet.js'
 import { until } from '../../kit/until.js'
+import { verifiedChunk } from '../../kit/verified-chunk.js'
 
 const coded = (code: ErrorCode) => (error: unknown) => isSubnetError(error, code)
 const objectKey = testId(32, 5)
@@ -138,7 +138,7 @@ function readBack({ peers, orders }: ReturnType<typeof setUp>): Uint8Array {
   const plaintexts = manifest.content.segments.map((entry, index) => {
     const chunks = entry.chunks.map((reference) => {
       const body = bodies.get(Buffer.from(reference.digest).toString('hex'))
-      return body && VerifiedSpan.chunk(reference, Uint8Array.from(body))
+      return body && verifiedChunk(reference, Uint8Array.from(body))
     })
     return decodeSegment({ shape: segmentAt(manifest, index), entry, chunks }, objectKey)
   })
