@@ -16,7 +16,7 @@ import { tempDir } from '../kit/temp-dir.js'
 const WORKERS = 2
 /** For one compilation or one run of tests; a defence that is gone may leave a test waiting for ever. */
 const PROGRAM_TIMEOUT_MS = 240_000
-const COPIED = ['src', 'protocols', 'test', 'sim', 'bench', 'package.json', 'tsconfig.json']
+const COPIED = ['src', 'protocols', 'test', 'sim', 'bench', 'docs', 'package.json', 'tsconfig.json']
 /** What a patch leaves unused is no mistake of it. */
 const COMPILER_ARGS = ['-p', '.', '--noUnusedLocals', 'false', '--noUnusedParameters', 'false']
 
