@@ -27,7 +27,7 @@ import { RetrievePool, type RetrievePoolComponents } from './retrieve-pool.js'
 import { HolderSearch, type HolderSearchComponents } from './search.js'
 
 /** Chunks and plaintext in memory at once; at least two segments always go, so that the line does not idle. */
-const IN_FLIGHT_BYTES_MAX = 32 * MIB
+const IN_FLIGHT_BYTES_MAX = 16 * MIB
 
 export interface DownloadComponents extends HolderSearchComponents, RetrievePoolComponents {
   readonly orders: Pick<OrderClient, 'locate'>

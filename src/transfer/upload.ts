@@ -41,8 +41,10 @@ import { Spread } from './spread.js'
 import { StorePool, type StorePoolComponents } from './store-pool.js'
 import { holderReports, type UploadReport } from './upload-report.js'
 
-/** Coded chunks in memory at once, all segments of one upload together; at least those of one segment. */
-const IN_FLIGHT_CHUNKS_MAX = (48 * MIB) / CHUNK_SIZE
+/** Coded chunks in memory at once, all segments of one upload together. */
+const IN_FLIGHT_CHUNKS = (24 * MIB) / CHUNK_SIZE
+/** Of a profile with many, so many times a segment's: the next one begins when most of the one before are durable. */
+const IN_FLIGHT_SEGMENTS_MIN = 1.6
 /** Segments at once however small they are. */
 const IN_FLIGHT_SEGMENTS_MAX = 8
 /** Time for a validator to place an object. */
@@ -194,7 +196,10 @@ class Upload {
     this.#options = work.options
     this.#segmentsMax = segmentsMax
     this.#parts = new PlacedParts(init.profile, work.placed, work.spread)
-    this.#memory = new Semaphore({ permitsMax: Math.max(n, IN_FLIGHT_CHUNKS_MAX), waitersMax: n })
+    this.#memory = new Semaphore({
+      permitsMax: Math.max(IN_FLIGHT_CHUNKS, Math.ceil(IN_FLIGHT_SEGMENTS_MIN * n)),
+      waitersMax: n,
+    })
     this.#manifestInit = {
       owner:
         init.class === 'private'
