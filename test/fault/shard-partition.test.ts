@@ -121,6 +121,21 @@ describe('PartitionStore: shards of validators that are gone', () => {
     await store.stop()
   })
 
+  it('is gone after the next start when its deletion broke off half-way, and never opened as a shard', async () => {
+    const disk = new SimDisk()
+    const store = await partitionOn(disk)
+    const { removeDir } = disk.files
+    Object.assign(disk.files, { removeDir: async () => assert.fail('a part is gone, and then the disk fails') })
+    await assert.rejects(plan(store, AFTER))
+    await store.stop()
+    Object.assign(disk.files, { removeDir })
+    const again = storeOn(disk)
+    await again.start()
+    assert.equal(again.get(BOB), undefined)
+    assert.deepEqual((await disk.files.list('/data/shards')).includes(BOB), false)
+    await again.stop()
+  })
+
   it('keeps what came in at the last moment', async () => {
     const disk = new SimDisk()
     const store = await partitionOn(disk)
