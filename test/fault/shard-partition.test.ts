@@ -125,7 +125,9 @@ describe('PartitionStore: shards of validators that are gone', () => {
     const disk = new SimDisk()
     const store = await partitionOn(disk)
     const { removeDir } = disk.files
-    Object.assign(disk.files, { removeDir: async () => assert.fail('a part is gone, and then the disk fails') })
+    Object.assign(disk.files, {
+      removeDir: async () => assert.fail('a part is gone, and then the disk fails'),
+    })
     await assert.rejects(plan(store, AFTER))
     await store.stop()
     Object.assign(disk.files, { removeDir })
