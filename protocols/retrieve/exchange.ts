@@ -46,7 +46,7 @@ export interface OrderAccount {
  * Bodies read from disk that have not left, all streams together: whoever reads slowly holds one of them, and one who reads
  * fast holds it for milliseconds. With what `store` may have in flight it leaves a miner of 300 stalled peers below 512 MiB.
  */
-export const BODIES_BYTES_MAX = 32 * CHUNK_SIZE
+export const BODIES_BYTES_MAX = 24 * CHUNK_SIZE
 /** Why a wait for a body's end is broken off when the next body is behind it. One for all: its stack says nothing. */
 const LET_GO = new DOMException('nobody waits for it', 'AbortError')
 /** What may be left of a body whose write has resolved. */
