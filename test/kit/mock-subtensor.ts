@@ -43,6 +43,9 @@ export interface MockSubtensorInit {
   readonly metadata?: Uint8Array
 }
 
+/** As a node names what it pushes; each connection has its own. */
+const SUBSCRIPTION = 'k9Xq'
+
 type Handler = (params: readonly unknown[]) => unknown
 
 const invalid = (text: string): MockRefusal => ({ code: 1010, message: 'Invalid Transaction', data: text })
@@ -243,7 +246,7 @@ export class MockSubtensor implements AsyncDisposable {
       reply({ error: fault })
       return
     }
-    if (method === 'chain_subscribeNewHeads') this.#subscribers.set(socket, `sub${id}`)
+    if (method === 'chain_subscribeNewHeads') this.#subscribers.set(socket, SUBSCRIPTION)
     try {
       const handler = this.#handlers[method]
       if (handler === undefined) throw { code: -32_601, message: 'Method not found' } satisfies MockRefusal
@@ -265,7 +268,7 @@ export class MockSubtensor implements AsyncDisposable {
           block && { block: { header: headerOf(block), extrinsics: block.extrinsics }, justifications: null }
         )
       },
-      chain_subscribeNewHeads: () => 'subscribed',
+      chain_subscribeNewHeads: () => SUBSCRIPTION,
       state_getRuntimeVersion: ([hash]) => ({
         specName: this.#init.specName ?? 'node-subtensor',
         specVersion: this.#at(hash).specVersion,

@@ -3,6 +3,7 @@
  * records however many ask. Writes are signed here and come back only with their effect in a block; what costs is
  * checked before it is sent. Mechanism 0 of the subnet only; timelocked weight commits are not made.
  */
+import { hexToU8a, u8aToHex } from '@polkadot/util'
 import * as z from 'zod'
 import type { AbortOptions } from '../../base/abort.js'
 import type { Clock } from '../../base/clock.js'
@@ -33,7 +34,6 @@ import { noSubnet, readMetagraph } from './metagraph.js'
 import { NodeConnection, type NodeConnectionInit } from './node-connection.js'
 import { reasonOf, refusedBefore, withBlock } from './refusals.js'
 import type { RuntimeCall } from './runtime.js'
-import { fromHex, toHex } from './scale.js'
 import { type BlockRef, type StateAt, StateReader, type StateReaderComponents } from './state-reader.js'
 import { type Inclusion, Submitter } from './submitter.js'
 import { identityCall, readBalance, readSubnet, readSubnetCost, readSubnets, readWeights } from './subnet.js'
@@ -147,7 +147,7 @@ export class SubtensorChain implements Chain {
 
   /** The block's own hash: nobody knew it before, and unlike drand pulses every node keeps it for ever. */
   async randomness(block: number, options: AbortOptions = {}): Promise<Uint8Array> {
-    return fromHex((await this.#reader.blockAt(block, options)).hash)
+    return hexToU8a((await this.#reader.blockAt(block, options)).hash)
   }
 
   async weights(
@@ -164,7 +164,7 @@ export class SubtensorChain implements Chain {
 
   async commitWeights(hotkey: Signer, hash: Uint8Array, options: AbortOptions = {}): Promise<void> {
     if (hash.length !== 32) throw new SubnetError('INVALID', 'a weights commit is a hash of 32 bytes')
-    const args = { netuid: this.#netuid, commit_hash: toHex(hash) }
+    const args = { netuid: this.#netuid, commit_hash: u8aToHex(hash) }
     await this.#byHotkey(hotkey, subtensor('commit_weights', args), options)
   }
 

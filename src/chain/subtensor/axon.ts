@@ -1,8 +1,8 @@
 /** Addresses as `serve_axon` takes them and the metagraph gives them: an IP as a number, and its kind. */
+import { hexToU8a, u8aToHex } from '@polkadot/util'
 import { SubnetError } from '../../base/errors.js'
 import type { Axon } from '../chain.js'
 import { ipToBytes, ipToText } from '../ip.js'
-import { fromHex, toHex } from './scale.js'
 
 /** The runtime's `ip_type`. */
 export type IpType = 4 | 6
@@ -12,12 +12,12 @@ export function ipNumber({ ip, port }: Axon): { readonly ip: bigint; readonly ip
   if (!Number.isInteger(port) || port < 1 || port > 0xffff)
     throw new SubnetError('INVALID', `${port} is not a port`)
   const bytes = ipToBytes(ip)
-  return { ip: BigInt(toHex(bytes)), ipType: bytes.length === 4 ? 4 : 6 }
+  return { ip: BigInt(u8aToHex(bytes)), ipType: bytes.length === 4 ? 4 : 6 }
 }
 
 /** The address in text, or `undefined` for what nobody can be reached at. */
 export function axonOf(ip: bigint, ipType: number, port: number): Axon | undefined {
   const sizeBytes = { 4: 4, 6: 16 }[ipType]
   if (sizeBytes === undefined || ip === 0n || port === 0 || ip >> BigInt(8 * sizeBytes) > 0n) return undefined
-  return { ip: ipToText(fromHex(`0x${ip.toString(16).padStart(2 * sizeBytes, '0')}`)), port }
+  return { ip: ipToText(hexToU8a(`0x${ip.toString(16).padStart(2 * sizeBytes, '0')}`)), port }
 }

@@ -2,6 +2,7 @@
  * Chain records in the Commitments pallet: the endpoint is one field, `RawN` where N is its exact length. What other
  * programs committed there is not ours to understand and is left out.
  */
+import { u8aToHex } from '@polkadot/util'
 import * as z from 'zod'
 import type { AbortOptions } from '../../base/abort.js'
 import { SubnetError } from '../../base/errors.js'
@@ -9,7 +10,6 @@ import type { ChainRecord } from '../chain.js'
 import { decodeEndpoint, encodeEndpoint } from '../record.js'
 import { address, bytes } from './json.js'
 import type { RuntimeCall } from './runtime.js'
-import { toHex } from './scale.js'
 import { read, type StateAt } from './state-reader.js'
 
 const registration = z.object({ info: z.object({ fields: z.array(z.unknown()) }) })
@@ -17,7 +17,7 @@ const registration = z.object({ info: z.object({ fields: z.array(z.unknown()) })
 /** Throws `INVALID` for a record that is malformed or too long. */
 export function commitmentCall(netuid: number, record: ChainRecord): RuntimeCall {
   const endpoint = encodeEndpoint(record)
-  const fields = [{ [`Raw${endpoint.length}`]: toHex(endpoint) }]
+  const fields = [{ [`Raw${endpoint.length}`]: u8aToHex(endpoint) }]
   return { pallet: 'Commitments', name: 'set_commitment', args: { netuid, info: { fields } } }
 }
 

@@ -1,7 +1,7 @@
 /** Schemas of the JSON that @polkadot/types gives: numbers above 2⁵³ come in hex, texts as bytes in hex or in a list. */
+import { hexToU8a } from '@polkadot/util'
 import { toString as bytesToText } from 'uint8arrays'
 import * as z from 'zod'
-import { fromHex } from './scale.js'
 
 /** A number that is exact as one. */
 export const count = z.number().int()
@@ -13,7 +13,7 @@ export const address = z.string()
 export const bytes = z
   .string()
   .regex(/^0x([0-9a-f]{2})*$/i)
-  .transform(fromHex)
+  .transform((value) => hexToU8a(value))
 /** What is no UTF-8 shows as replacement characters: it is for people. */
 export const text = z
   .union([bytes, z.array(z.number().int()).transform((values) => Uint8Array.from(values))])

@@ -53,7 +53,7 @@ export const NODE_CONNECTION_DEFAULTS = {
 
 /** Storage key of `Timestamp.Now` (twox128 of both names), the same on every Substrate chain: milliseconds, u64. */
 const TIMESTAMP_NOW = '0xf0c365c3cf59d671eb72da0e7a4113c49f1f0515f462cdcf84e0f1d6045dfcbb'
-const NEW_HEAD = 'chain_newHead'
+const NEW_HEADS = { method: 'chain_subscribeNewHeads', push: 'chain_newHead' } as const
 
 const hash = z.string().regex(/^0x[0-9a-f]{64}$/)
 const header = z.object({ number: z.string().regex(/^0x[0-9a-f]+$/), parentHash: hash })
@@ -250,10 +250,7 @@ export class NodeConnection {
     using scope = deadline(clock, attemptTimeoutMs, `connecting to ${url}`, signal)
     const within = { signal: scope.signal }
     let pushed: (header: unknown) => void = () => undefined
-    const onPush = (method: string, result: unknown) => {
-      if (method === NEW_HEAD) pushed(result)
-    }
-    const socket = await NodeSocket.open({ clock, onPush }, { url, callTimeoutMs: attemptTimeoutMs }, within)
+    const socket = await NodeSocket.open({ clock }, { url, callTimeoutMs: attemptTimeoutMs }, within)
     try {
       this.#requireSameChain(url, hash.parse(await socket.call('chain_getBlockHash', [0], within)))
       const head = await this.#newestHead(socket, within)
@@ -262,7 +259,7 @@ export class NodeConnection {
         const text = `its newest block ${head.number} is ${Math.round(ageMs / 1000)} s old: it is stuck or still syncing, or this machine's clock is wrong`
         throw new SubnetError('CHAIN_UNAVAILABLE', text)
       }
-      await socket.call('chain_subscribeNewHeads', [], within)
+      await socket.subscribe(NEW_HEADS, (result) => pushed(result), within)
       signal.throwIfAborted()
       this.#socket = socket
       pushed = (result) => this.#hear(socket, result)

@@ -1,26 +1,15 @@
 /**
- * One WebSocket to a subtensor node, from open to closed: JSON-RPC 2.0 with a deadline on every call, and what the node
- * pushes. It never reconnects and subscribes to nothing by itself: `node-connection.ts` does, with the next socket.
+ * One connection to a subtensor node, from open to closed: a `WsProvider` of one endpoint, with a deadline on every call.
+ * It never reconnects: `node-connection.ts` opens the next one.
  */
-import { WebSocket } from 'ws'
-import * as z from 'zod'
+import type { WsProvider } from '@polkadot/api'
 import { type AbortOptions, deadline, raceAbort } from '../../base/abort.js'
 import type { Clock } from '../../base/clock.js'
 import { isSubnetError, SubnetError } from '../../base/errors.js'
+import { GuardedWebSocket, loadPolkadot } from './polkadot.js'
 
 /** Calls that may wait for their answers. */
 const CALLS_PENDING_MAX = 256
-/** Metadata in hex is 1 MiB, a full block a few; more is a defect or an attack. */
-const REPLY_BYTES_MAX = 64 * 2 ** 20
-
-const replySchema = z.union([
-  z.object({
-    id: z.number(),
-    error: z.object({ code: z.number(), message: z.string(), data: z.unknown().optional() }),
-  }),
-  z.object({ id: z.number(), result: z.unknown() }),
-  z.object({ method: z.string(), params: z.object({ result: z.unknown() }) }),
-])
 
 /** The node answered with a JSON-RPC error. */
 export class RpcRefusal extends Error {
@@ -43,8 +32,6 @@ export class RpcRefusal extends Error {
 
 export interface NodeSocketComponents {
   readonly clock: Clock
-  /** Gets what the node pushes: the method's name and the result. */
-  readonly onPush: (method: string, result: unknown) => void
 }
 
 export interface NodeSocketInit {
@@ -53,39 +40,38 @@ export interface NodeSocketInit {
   readonly callTimeoutMs: number
 }
 
-interface PendingCall {
-  readonly resolve: (result: unknown) => void
-  readonly reject: (error: Error) => void
+/** What the node pushes under a subscription, as @polkadot/api wants it named. */
+export interface Subscription {
+  /** The method that asks for it, and the one it is pushed under. */
+  readonly method: string
+  readonly push: string
 }
 
 export class NodeSocket {
   readonly url: string
   /** Resolves with the reason. */
   readonly closed: Promise<string>
-  readonly #socket: WebSocket
-  readonly #components: NodeSocketComponents
+  readonly #clock: Clock
   readonly #callTimeoutMs: number
-  readonly #pending = new Map<number, PendingCall>()
-  #endedBy: string | undefined
-  #nextId = 1
+  readonly #provider: WsProvider
+  readonly #socket: GuardedWebSocket
 
-  private constructor(components: NodeSocketComponents, init: NodeSocketInit) {
+  private constructor({ clock }: NodeSocketComponents, init: NodeSocketInit, provider: WsProvider) {
     this.url = init.url
-    this.#components = components
+    this.#clock = clock
     this.#callTimeoutMs = init.callTimeoutMs
-    const socket = new WebSocket(init.url, { maxPayload: REPLY_BYTES_MAX, perMessageDeflate: false })
+    this.#provider = provider
+    const socket = GuardedWebSocket.madeBy(() => void provider.connect())
     this.#socket = socket
     this.closed = new Promise((resolve) => {
       socket.on('close', (code) => {
-        this.#endedBy ??= `closed with code ${code}`
-        this.#rejectAll(this.#endedBy)
-        resolve(this.#endedBy)
+        socket.endedBy ??= `closed with code ${code}`
+        resolve(socket.endedBy)
       })
     })
     socket.on('error', (error) => {
-      this.#endedBy ??= error.message
+      socket.endedBy ??= error.message
     })
-    socket.on('message', (data, isBinary) => this.#receive(isBinary ? '' : data.toString()))
   }
 
   /** Rejects with `CHAIN_UNAVAILABLE` when nothing answers, or with the signal's reason. */
@@ -94,8 +80,11 @@ export class NodeSocket {
     init: NodeSocketInit,
     options: AbortOptions = {},
   ): Promise<NodeSocket> {
+    const { WsProvider } = await raceAbort(loadPolkadot(), options.signal)
     options.signal?.throwIfAborted()
-    const socket = new NodeSocket(components, init)
+    // No reconnecting of its own, and no answers from memory: those that nobody waits for are dropped with the rest.
+    const provider = new WsProvider(init.url, false, {}, init.callTimeoutMs, 0)
+    const socket = new NodeSocket(components, init, provider)
     const opened = new Promise<void>((resolve, reject) => {
       socket.#socket.once('open', resolve)
       void socket.closed.then((reason) => reject(unavailable(init.url, reason)))
@@ -110,67 +99,65 @@ export class NodeSocket {
   }
 
   /** The result as it came. Rejects with `RpcRefusal`, `CHAIN_UNAVAILABLE`, or the signal's reason. */
-  async call(method: string, params: readonly unknown[], options: AbortOptions = {}): Promise<unknown> {
+  call(method: string, params: readonly unknown[], options: AbortOptions = {}): Promise<unknown> {
+    return this.#inTime(method, options, () => this.#provider.send<unknown>(method, [...params]))
+  }
+
+  /** `listener` gets what is pushed until the connection ends. Rejects as `call` does. */
+  async subscribe(
+    { method, push }: Subscription,
+    listener: (result: unknown) => void,
+    options: AbortOptions = {},
+  ): Promise<void> {
+    const heard = (error: Error | null, result: unknown) => {
+      if (error === null) listener(result)
+      else this.terminate(`its subscription failed: ${error.message}`)
+    }
+    await this.#inTime(method, options, () => this.#provider.subscribe(push, method, [], heard))
+  }
+
+  async #inTime(what: string, options: AbortOptions, ask: () => Promise<unknown>): Promise<unknown> {
     options.signal?.throwIfAborted()
-    if (this.#endedBy !== undefined) throw unavailable(this.url, this.#endedBy)
-    if (this.#pending.size >= CALLS_PENDING_MAX)
+    const endedBy = this.#socket.endedBy
+    if (endedBy !== undefined) throw unavailable(this.url, endedBy)
+    if (this.#provider.stats.active.requests >= CALLS_PENDING_MAX)
       throw new SubnetError('BUSY', `${CALLS_PENDING_MAX} calls wait for ${this.url}`)
-    const id = this.#nextId
-    this.#nextId += 1
-    using scope = deadline(this.#components.clock, this.#callTimeoutMs, method, options.signal)
-    const answered = new Promise<unknown>((resolve, reject) => {
-      this.#pending.set(id, { resolve, reject })
-    })
-    this.#socket.send(JSON.stringify({ jsonrpc: '2.0', id, method, params }))
+    using scope = deadline(this.#clock, this.#callTimeoutMs, what, options.signal)
     try {
-      return await raceAbort(answered, scope.signal)
+      return await raceAbort(ask(), scope.signal)
     } catch (error) {
+      if (isRpcError(error)) throw refusal(error)
       const ownDeadline = options.signal?.aborted !== true && isSubnetError(error, 'TIMEOUT')
-      if (!ownDeadline) throw error
-      // A node that lets one call wait for ever lets the next one wait too.
-      this.terminate(`stalled: ${error.message}`)
-      throw unavailable(this.url, error.message, error)
-    } finally {
-      this.#pending.delete(id)
+      if (scope.signal.aborted && !ownDeadline) throw error
+      const text = error instanceof Error ? error.message : String(error)
+      // A node that lets one call wait for ever lets the next one wait too; one that answers nonsense is no better.
+      this.terminate(ownDeadline ? `stalled: ${text}` : text)
+      throw unavailable(this.url, ownDeadline ? text : (this.#socket.endedBy ?? text), error)
     }
   }
 
   /** Ends the connection at once; pending calls reject with `CHAIN_UNAVAILABLE`. */
   terminate(reason: string): void {
-    this.#endedBy ??= reason
-    this.#rejectAll(this.#endedBy)
-    this.#socket.terminate()
-  }
-
-  #receive(text: string): void {
-    const reply = parseReply(text)
-    if (reply === undefined) this.terminate('sent something else than JSON-RPC')
-    else if ('method' in reply) this.#components.onPush(reply.method, reply.params.result)
-    else {
-      // An answer whose call was given up has no reader left.
-      const call = this.#pending.get(reply.id)
-      if (!('error' in reply)) call?.resolve(reply.result)
-      else {
-        const { code, message, data } = reply.error
-        const detail = typeof data === 'string' ? data : JSON.stringify(data ?? '')
-        call?.reject(new RpcRefusal(code, message, detail))
-      }
-    }
-  }
-
-  #rejectAll(reason: string): void {
-    for (const call of this.#pending.values()) call.reject(unavailable(this.url, reason))
-    this.#pending.clear()
+    this.#socket.end(reason)
   }
 }
 
-function parseReply(text: string) {
-  try {
-    return replySchema.safeParse(JSON.parse(text)).data
-  } catch {
-    // Text that is no JSON: the caller ends the connection, and what exactly it was does not matter.
-    return undefined
-  }
+/** @polkadot/api's `RpcError`, which it does not export. */
+interface RpcError extends Error {
+  readonly code: number
+  readonly data: unknown
+}
+
+function isRpcError(error: unknown): error is RpcError {
+  return error instanceof Error && error.name === 'RpcError' && 'code' in error
+}
+
+/** Its message is the library's: the code, the node's own, and what the node added. */
+function refusal({ code, message, data }: RpcError): RpcRefusal {
+  const detail = typeof data === 'string' ? data : JSON.stringify(data ?? '')
+  const [start, end] = [`${code}: `, `: ${detail}`]
+  const text = message.startsWith(start) ? message.slice(start.length) : message
+  return new RpcRefusal(code, text.endsWith(end) ? text.slice(0, -end.length) : text, detail)
 }
 
 function unavailable(url: string, text: string, cause?: unknown): SubnetError {

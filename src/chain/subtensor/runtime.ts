@@ -1,23 +1,18 @@
 /**
- * One version of the chain's runtime, as its metadata describes it: from names and plain values to the SCALE bytes of
- * storage keys, calls and transactions, and back. Whatever the metadata has not is `undefined` when read and refused
- * when called. Nothing here talks to a node.
+ * One version of the chain's runtime: an `ApiPromise` of @polkadot/api, made of that version's metadata and bound to it for
+ * life. From names and plain values to the SCALE bytes of storage keys, calls and transactions, and back. Whatever the
+ * metadata has not is `undefined` when read and refused when called. Nothing here talks to a node.
  */
-import type { Metadata, TypeRegistry, Vec } from '@polkadot/types'
-import type {
-  DispatchError,
-  EventRecord,
-  PalletMetadataLatest,
-  SiVariant,
-  StorageEntryMetadataLatest,
-} from '@polkadot/types/interfaces'
-import type { Codec } from '@polkadot/types/types'
-import { blake2AsU8a } from '@polkadot/util-crypto/blake2'
-import { xxhashAsU8a } from '@polkadot/util-crypto/xxhash'
+import type { ApiPromise } from '@polkadot/api'
+import type { ApiOptions, QueryableStorageEntry, SubmittableExtrinsic } from '@polkadot/api/types'
+import type { StorageKey, Vec } from '@polkadot/types'
+import type { DispatchError, EventRecord } from '@polkadot/types/interfaces'
+import type { Codec, Registry } from '@polkadot/types/types'
+import { stringCamelCase, u8aToHex } from '@polkadot/util'
 import { concat } from 'uint8arrays'
 import { SubnetError } from '../../base/errors.js'
+import { loadPolkadot } from './polkadot.js'
 import { refusedBefore } from './refusals.js'
-import { toHex } from './scale.js'
 
 export interface RuntimeVersion {
   readonly specVersion: number
@@ -48,96 +43,104 @@ export interface RuntimeExtension {
   readonly isEmpty: boolean
 }
 
+/** Extensions with bytes which the library has not in its own list. */
+const EXTENSIONS: NonNullable<ApiOptions['signedExtensions']> = {
+  ChargeTransactionPaymentWrapper: { extrinsic: { tip: 'Compact<Balance>' }, payload: {} },
+}
+/** An API that is never connected has no chain: every signature is told its genesis. */
+const NO_GENESIS = `0x${'00'.repeat(32)}`
+
 export class Runtime {
   readonly version: RuntimeVersion
-  readonly #types: TypeRegistry
-  readonly #metadata: Metadata
+  readonly #api: ApiPromise
 
-  private constructor(version: RuntimeVersion, types: TypeRegistry, metadata: Metadata) {
+  private constructor(version: RuntimeVersion, api: ApiPromise) {
     this.version = version
-    this.#types = types
-    this.#metadata = metadata
+    this.#api = api
   }
 
-  /** Loads @polkadot/types on first use: it costs half a second and 40 MiB, which only a real chain is worth. */
+  /** Loads @polkadot/api on first use. Rejects for bytes that are no metadata. */
   static async load(metadataBytes: Uint8Array, version: RuntimeVersion): Promise<Runtime> {
-    const { Metadata, TypeRegistry } = await import('@polkadot/types')
-    const types = new TypeRegistry()
-    const metadata = new Metadata(types, toHex(metadataBytes) as `0x${string}`)
-    types.setMetadata(metadata, undefined, undefined, true)
-    return new Runtime(version, types, metadata)
+    const { ApiPromise } = await loadPolkadot()
+    const api = new ApiPromise({
+      provider: describing(version),
+      metadata: { [`${NO_GENESIS}-${version.specVersion}`]: u8aToHex(metadataBytes) },
+      signedExtensions: EXTENSIONS,
+      // `cryptoReady` has loaded it, and the keys' own part of it.
+      initWasm: false,
+      noInitWarn: true,
+    })
+    return new Runtime(version, await api.isReadyOrError)
   }
 
   /** The storage item, or `undefined` when this runtime has none of that name. */
   storage(pallet: string, item: string): StorageItem | undefined {
-    const found = this.#pallet(pallet)
-    const storage = found?.storage.unwrapOr(undefined)
-    const entry = storage?.items.find(({ name }) => name.eq(item))
-    if (storage === undefined || entry === undefined) return undefined
-    return new StorageItem(this.#types, storage.prefix.toString(), entry)
+    const entry = this.#api.query[stringCamelCase(pallet)]?.[stringCamelCase(item)]
+    return entry === undefined ? undefined : new StorageItem(this.#api.registry, entry)
   }
 
-  /** The call in SCALE. Throws `CHAIN_REFUSED` when this runtime has no such call, `INVALID` for values that do not fit. */
-  encodeCall({ pallet, name, args }: RuntimeCall): Uint8Array {
-    const found = this.#pallet(pallet)
-    const variant = this.#call(pallet, name)
+  /** The call, to be signed. Throws `CHAIN_REFUSED` when this runtime has no such call, `INVALID` for values that do not fit. */
+  transaction({ pallet, name, args }: RuntimeCall): SubmittableExtrinsic<'promise'> {
+    const make = this.#call(pallet, name)
+    const fields = this.callFields(pallet, name)
     const spec = `spec ${this.version.specVersion}`
-    if (found === undefined || variant === undefined) {
+    if (make === undefined || fields === undefined) {
       throw refusedBefore('CallNotFound', `this chain’s runtime (${spec}) has no call ${pallet}.${name}`)
     }
-    const fields = fieldsOf(variant)
     const strange = fields.filter((field) => !Object.hasOwn(args, field))
     if (strange.length > 0 || fields.length !== Object.keys(args).length) {
       const text = `${pallet}.${name} of this chain’s runtime (${spec}) takes ${fields.join(', ')}, which this version does not know: update it`
       throw refusedBefore('CallChanged', text)
     }
-    const values = variant.fields.map((field, i) =>
-      this.#encode(field.type, args[fields[i] ?? ''], `${name}.${fields[i]}`),
-    )
-    return concat([Uint8Array.of(found.index.toNumber(), variant.index.toNumber()), ...values])
+    return fitting(`${pallet}.${name}`, () => make(...fields.map((field) => args[field])))
   }
 
   /** Names of a call's arguments in this runtime, or `undefined` when it has no such call. */
   callFields(pallet: string, name: string): readonly string[] | undefined {
-    const variant = this.#call(pallet, name)
-    return variant === undefined ? undefined : fieldsOf(variant)
+    return this.#call(pallet, name)?.meta.fields.map((field) => field.name.unwrapOrDefault().toString())
   }
 
   /** A function of the runtime API, or `undefined` when the metadata names none. */
   api(name: string, method: string): RuntimeApiMethod | undefined {
-    const api = this.#metadata.asLatest.apis.find((each) => each.name.eq(name))
+    const { registry, runtimeMetadata } = this.#api
+    const api = runtimeMetadata.asLatest.apis.find((each) => each.name.eq(name))
     const found = api?.methods.find((each) => each.name.eq(method))
     if (found === undefined) return undefined
+    const create = (type: TypeId, value: unknown) =>
+      registry.createTypeUnsafe(registry.createLookupType(type), [value])
+    const rpcName = `${name}_${method}`
     return {
-      rpcName: `${name}_${method}`,
+      rpcName,
       encode: (args) =>
-        concat(found.inputs.map((input, i) => this.#encode(input.type, args[i], `${method}.${input.name}`))),
-      decode: (bytes) => this.#decode(found.output, bytes).toJSON(),
+        fitting(rpcName, () => concat(found.inputs.map(({ type }, i) => create(type, args[i]).toU8a()))),
+      decode: (bytes) => create(found.output, bytes).toJSON(),
     }
   }
 
   /** As JSON. */
   constant(pallet: string, name: string): unknown {
-    const found = this.#pallet(pallet)?.constants.find((each) => each.name.eq(name))
-    return found === undefined ? undefined : this.#decode(found.type, found.value.toU8a(true)).toJSON()
+    return this.#api.consts[stringCamelCase(pallet)]?.[stringCamelCase(name)]?.toJSON()
   }
 
   /** In the order in which they stand in a transaction. */
   extensions(): readonly RuntimeExtension[] {
+    const { registry, runtimeMetadata: metadata } = this.#api
     // Not from the latest form: @polkadot/types 16.5.6 loses a type on the way there from 15 (`implict` in toV16.js).
-    const isNew = this.#metadata.version >= 16
+    const isNew = metadata.version >= 16
     const types = isNew
-      ? this.#metadata.asV16.extrinsic.transactionExtensions.map((each) => [each, each.implicit] as const)
-      : this.#metadata.asV15.extrinsic.signedExtensions.map((each) => [each, each.additionalSigned] as const)
+      ? metadata.asV16.extrinsic.transactionExtensions.map((each) => [each, each.implicit] as const)
+      : metadata.asV15.extrinsic.signedExtensions.map((each) => [each, each.additionalSigned] as const)
     return types.map(([{ identifier, type }, signed]) => ({
       identifier: identifier.toString(),
-      isEmpty: [type, signed].every((each) => this.#create(each).encodedLength === 0),
+      isEmpty: [type, signed].every(
+        (each) => registry.createTypeUnsafe(registry.createLookupType(each), []).encodedLength === 0,
+      ),
     }))
   }
 
   /** From the bytes of `System.Events`. */
   decodeEvents(bytes: Uint8Array): readonly RuntimeEvent[] {
-    const records = this.#types.createType<Vec<EventRecord>>('Vec<EventRecord>', bytes)
+    const records = this.#api.registry.createTypeUnsafe<Vec<EventRecord>>('Vec<EventRecord>', [bytes])
     return records.map(({ phase, event }) => ({
       extrinsic: phase.isApplyExtrinsic ? phase.asApplyExtrinsic.toNumber() : undefined,
       pallet: event.section,
@@ -153,8 +156,9 @@ export class Runtime {
 
   /** `CommitRevealEnabled` of a module's error, `BadOrigin`, or the innermost name of the others. */
   #errorName(error: Codec): string {
-    const dispatch = this.#types.createType<DispatchError>('DispatchError', error.toU8a())
-    if (dispatch.isModule) return this.#types.findMetaError(dispatch.asModule).name
+    const { registry } = this.#api
+    const dispatch = registry.createTypeUnsafe<DispatchError>('DispatchError', [error.toU8a()])
+    if (dispatch.isModule) return registry.findMetaError(dispatch.asModule).name
     return dispatch.isToken
       ? dispatch.asToken.type
       : dispatch.isArithmetic
@@ -162,38 +166,41 @@ export class Runtime {
         : dispatch.type
   }
 
-  #pallet(name: string): PalletMetadataLatest | undefined {
-    return this.#metadata.asLatest.pallets.find((each) => each.name.eq(name))
-  }
-
-  #call(pallet: string, name: string): SiVariant | undefined {
-    const calls = this.#pallet(pallet)?.calls.unwrapOr(undefined)
-    if (calls === undefined) return undefined
-    return this.#types.lookup.getSiType(calls.type).def.asVariant.variants.find((each) => each.name.eq(name))
-  }
-
-  #create(type: TypeId, value?: unknown): Codec {
-    return this.#types.createTypeUnsafe(
-      this.#types.createLookupType(type),
-      value === undefined ? [] : [value],
-    )
-  }
-
-  #encode(type: TypeId, value: unknown, what: string): Uint8Array {
-    return encodeValue(() => this.#create(type, value), what)
-  }
-
-  #decode(type: TypeId, bytes: Uint8Array): Codec {
-    return this.#create(type, bytes)
+  #call(pallet: string, name: string) {
+    return this.#api.tx[stringCamelCase(pallet)]?.[stringCamelCase(name)]
   }
 }
 
-function fieldsOf(variant: SiVariant): string[] {
-  return [...variant.fields].map((field) => field.name.unwrapOrDefault().toString())
+/** All that an `ApiPromise` asks before it is ready, known already: with it, it depends on no node, timer or subscription. */
+function describing({
+  specVersion,
+  transactionVersion,
+}: RuntimeVersion): NonNullable<ApiOptions['provider']> {
+  const answers: Readonly<Record<string, unknown>> = {
+    chain_getBlockHash: NO_GENESIS,
+    // The library has types of its own for chains and specs that it knows by name: none of them is meant.
+    state_getRuntimeVersion: { specName: 'node-subtensor', specVersion, transactionVersion, apis: [] },
+    system_chain: 'subtensor',
+    system_properties: { ss58Format: 42 },
+    rpc_methods: { methods: [] },
+  }
+  const refuse = (): Promise<never> => Promise.reject(new Error('this API is not connected'))
+  return {
+    hasSubscriptions: false,
+    isClonable: false,
+    isConnected: true,
+    send: async <T>(method: string) => (Object.hasOwn(answers, method) ? (answers[method] as T) : refuse()),
+    clone: () => describing({ specVersion, transactionVersion }),
+    connect: refuse,
+    disconnect: refuse,
+    on: () => () => undefined,
+    subscribe: refuse,
+    unsubscribe: refuse,
+  }
 }
 
 /** How metadata refers to a type. */
-type TypeId = Parameters<TypeRegistry['createLookupType']>[0]
+type TypeId = Parameters<Registry['createLookupType']>[0]
 
 export interface RuntimeApiMethod {
   /** What `state_call` wants. */
@@ -203,90 +210,44 @@ export interface RuntimeApiMethod {
   readonly decode: (bytes: Uint8Array) => unknown
 }
 
-/** Bytes of the hash in front of the key's own, for the hashers that keep it. */
-const CONCAT_HASH_BYTES: Readonly<Record<string, number>> = {
-  Identity: 0,
-  Twox64Concat: 8,
-  Blake2_128Concat: 16,
-}
-
 export class StorageItem {
-  readonly name: string
-  readonly #types: TypeRegistry
-  readonly #prefix: Uint8Array
-  readonly #entry: StorageEntryMetadataLatest
+  readonly #registry: Registry
+  readonly #entry: QueryableStorageEntry<'promise'>
 
-  constructor(types: TypeRegistry, pallet: string, entry: StorageEntryMetadataLatest) {
-    this.name = `${pallet}.${entry.name}`
-    this.#types = types
-    this.#prefix = concat([xxhashAsU8a(pallet, 128), xxhashAsU8a(entry.name.toString(), 128)])
+  constructor(registry: Registry, entry: QueryableStorageEntry<'promise'>) {
+    this.#registry = registry
     this.#entry = entry
   }
 
   /** Of one value; with fewer arguments than keys, what all those keys begin with. */
   key(args: readonly unknown[]): string {
-    const parts = this.#keys()
-      .slice(0, args.length)
-      .map(({ hasher, type }, i) => {
-        const value = args[i]
-        const bytes = encodeValue(
-          () => this.#types.createTypeUnsafe(this.#types.createLookupType(type), [value]),
-          this.name,
-        )
-        return hashed(hasher, bytes)
-      })
-    return toHex(concat([this.#prefix, ...parts]))
+    const { type, name } = this.#entry.creator.meta
+    const isWhole = type.isPlain || args.length >= type.asMap.hashers.length
+    return fitting(name.toString(), () =>
+      isWhole ? this.#entry.key(...args) : this.#entry.keyPrefix(...args),
+    )
   }
 
   /** The arguments behind a key, as JSON. */
-  decodeKey(key: Uint8Array): readonly unknown[] {
-    let rest = key.subarray(this.#prefix.length)
-    return this.#keys().map(({ hasher, type }) => {
-      rest = rest.subarray(CONCAT_HASH_BYTES[hasher] ?? 0)
-      const value = this.#types.createTypeUnsafe(this.#types.createLookupType(type), [rest])
-      rest = rest.subarray(value.encodedLength)
-      return value.toJSON()
-    })
+  decodeKey(key: string): readonly unknown[] {
+    const found = this.#registry.createTypeUnsafe<StorageKey>('StorageKey', [key])
+    return found.setMeta(this.#entry.creator.meta).args.map((each) => each.toJSON())
   }
 
   /** As JSON: names in camel case, large numbers and bytes in hex. Without bytes the item's default, or `null`. */
   decode(bytes: Uint8Array | undefined): unknown {
-    const { type, modifier, fallback } = this.#entry
+    const { type, modifier, fallback } = this.#entry.creator.meta
     if (bytes === undefined && modifier.isOptional) return null
-    const valueType = type.isPlain ? type.asPlain : type.asMap.value
-    const from = bytes ?? fallback.toU8a(true)
-    return this.#types.createTypeUnsafe(this.#types.createLookupType(valueType), [from]).toJSON()
-  }
-
-  #keys(): readonly { readonly hasher: string; readonly type: TypeId }[] {
-    const { type } = this.#entry
-    if (type.isPlain) return []
-    const { hashers, key } = type.asMap
-    const types = hashers.length === 1 ? [key] : [...this.#types.lookup.getSiType(key).def.asTuple]
-    return types.map((each, i) => ({ hasher: hashers[i]?.type ?? '', type: each }))
+    const valueType = this.#registry.createLookupType(type.isPlain ? type.asPlain : type.asMap.value)
+    return this.#registry.createTypeUnsafe(valueType, [bytes ?? fallback.toU8a(true)]).toJSON()
   }
 }
 
-function hashed(hasher: string, bytes: Uint8Array): Uint8Array {
-  switch (hasher) {
-    case 'Identity':
-      return bytes
-    case 'Twox64Concat':
-      return concat([xxhashAsU8a(bytes, 64), bytes])
-    case 'Blake2_128Concat':
-      return concat([blake2AsU8a(bytes, 128), bytes])
-    default:
-      throw refusedBefore(
-        'StorageChanged',
-        `this chain’s runtime hashes a key with ${hasher}: update this program`,
-      )
-  }
-}
-
-function encodeValue(create: () => Codec, what: string): Uint8Array {
+/** What the library throws while it encodes is about the value. */
+function fitting<T>(what: string, encode: () => T): T {
   try {
-    return create().toU8a()
+    return encode()
   } catch (cause) {
-    throw new SubnetError('INVALID', `${what} does not take this value`, { cause })
+    throw new SubnetError('INVALID', `${what} does not take these values`, { cause })
   }
 }

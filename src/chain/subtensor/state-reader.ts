@@ -2,6 +2,7 @@
  * Reads of the chain's state at one block, each with the runtime of that block: an upgrade changes what later blocks are
  * read with and nothing else. Storage that a runtime has not reads as `undefined`.
  */
+import { compactStripLength, hexToU8a, u8aToHex } from '@polkadot/util'
 import * as z from 'zod'
 import type { AbortOptions } from '../../base/abort.js'
 import { SubnetError } from '../../base/errors.js'
@@ -9,14 +10,13 @@ import type { NodeConnection } from './node-connection.js'
 import { RpcRefusal } from './node-socket.js'
 import { refusedBefore } from './refusals.js'
 import { Runtime, type RuntimeVersion } from './runtime.js'
-import { fromHex, toHex, withoutLength } from './scale.js'
 
 /** Runtimes kept: the newest, the one before it, and one for looking back. */
 const RUNTIMES_MAX = 3
 const KEYS_PER_CALL_MAX = 500
 /** Newest first; @polkadot/types 16 reads these. From 15 on the runtime API is described. */
 const METADATA_VERSIONS = [16, 15] as const
-const METADATA_MAGIC = '6d657461'
+const METADATA_MAGIC = '0x6d657461'
 const SPEC_NAME = 'node-subtensor'
 
 const hexBytes = z.string().regex(/^0x([0-9a-f]{2})*$/i)
@@ -92,11 +92,11 @@ export class StateReader {
 
   async #load(version: RuntimeVersion, block: BlockRef): Promise<Runtime> {
     for (const metadataVersion of METADATA_VERSIONS) {
-      const argument = toHex(Uint8Array.of(metadataVersion, 0, 0, 0))
+      const argument = u8aToHex(Uint8Array.of(metadataVersion, 0, 0, 0))
       const params = ['Metadata_metadata_at_version', argument]
       try {
         const answer = hexBytes.parse(await callState(this.#connection, 'state_call', params, block, {}))
-        const bytes = optionalBytes(fromHex(answer))
+        const bytes = optionalBytes(hexToU8a(answer))
         if (bytes !== undefined) return await this.#loadRuntime(bytes, version)
       } catch (error) {
         // A runtime without this function describes itself in the older way below.
@@ -104,7 +104,7 @@ export class StateReader {
       }
     }
     const answer = await callState(this.#connection, 'state_getMetadata', [], block, {})
-    return this.#loadRuntime(fromHex(hexBytes.parse(answer)), version)
+    return this.#loadRuntime(hexToU8a(hexBytes.parse(answer)), version)
   }
 }
 
@@ -161,7 +161,7 @@ export class StateAt {
     if (storage === undefined) return []
     const found = await this.#bytes(await this.#keysBelow(storage.key(keys), options), options)
     return [...found].map(([key, bytes]) => ({
-      keys: storage.decodeKey(fromHex(key)),
+      keys: storage.decodeKey(key),
       value: storage.decode(bytes),
     }))
   }
@@ -175,9 +175,9 @@ export class StateAt {
   ): Promise<unknown> {
     const found = this.runtime.api(name, method)
     if (found === undefined) return undefined
-    const params = [found.rpcName, toHex(found.encode(args))]
+    const params = [found.rpcName, u8aToHex(found.encode(args))]
     const answer = await callState(this.#connection, 'state_call', params, this.block, options)
-    return found.decode(fromHex(read(hexBytes, answer, found.rpcName)))
+    return found.decode(hexToU8a(read(hexBytes, answer, found.rpcName)))
   }
 
   async #keysBelow(prefix: string, options: AbortOptions): Promise<string[]> {
@@ -197,7 +197,7 @@ export class StateAt {
       const params = [keys.slice(start, start + KEYS_PER_CALL_MAX)]
       const answer = await callState(this.#connection, 'state_queryStorageAt', params, this.block, options)
       for (const { changes } of read(changesSchema, answer, 'state_queryStorageAt'))
-        for (const [key, value] of changes) if (value !== null) found.set(key, fromHex(value))
+        for (const [key, value] of changes) if (value !== null) found.set(key, hexToU8a(value))
     }
     return found
   }
@@ -238,6 +238,8 @@ async function callState(
 
 /** From `Option<OpaqueMetadata>`. */
 function optionalBytes(bytes: Uint8Array): Uint8Array | undefined {
-  const inner = bytes[0] === 1 ? withoutLength(bytes.subarray(1)) : undefined
-  return inner !== undefined && toHex(inner.subarray(0, 4)) === `0x${METADATA_MAGIC}` ? inner : undefined
+  if (bytes[0] !== 1) return undefined
+  const [totalBytes, inner] = compactStripLength(bytes.subarray(1))
+  const isWhole = totalBytes === bytes.length - 1
+  return isWhole && u8aToHex(inner.subarray(0, 4)) === METADATA_MAGIC ? inner : undefined
 }

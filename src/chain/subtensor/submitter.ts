@@ -3,6 +3,7 @@
  * other, so no two share a nonce. The same bytes are sent until their fate is known; new bytes are signed only when the
  * old ones can never be included: nothing happens twice, and no answer of a node is needed for that.
  */
+import { u8aToHex } from '@polkadot/util'
 import * as z from 'zod'
 import { type AbortOptions, deadline, raceAbort, type ScopedSignal } from '../../base/abort.js'
 import type { Clock } from '../../base/clock.js'
@@ -15,7 +16,6 @@ import type { NodeConnection } from './node-connection.js'
 import { RpcRefusal } from './node-socket.js'
 import { reasonOf, refusedByPool, refusedInBlock } from './refusals.js'
 import type { RuntimeCall, RuntimeEvent } from './runtime.js'
-import { toHex } from './scale.js'
 import type { BlockRef, StateReader } from './state-reader.js'
 import { ERA_BLOCKS, signTransaction } from './transaction.js'
 
@@ -130,16 +130,15 @@ export class Submitter {
     const { connection, reader } = this.#components
     const head = await connection.head({ signal })
     const { runtime } = await reader.atBlock(head, { signal })
-    const encoded = runtime.encodeCall(call)
     const birth = await this.#birth(head, signal)
     const nonce = z
       .number()
       .int()
       .parse(await connection.call('system_accountNextIndex', [account], { signal }))
     const { genesisHash } = connection
-    const bytes = signTransaction(signer, { runtime, call: encoded, nonce, genesisHash, birth })
+    const bytes = await signTransaction(signer, { runtime, call, nonce, genesisHash, birth })
     const { specVersion } = runtime.version
-    return { call, account, hex: toHex(bytes), nonce, specVersion, birth, seen: new Set([head.hash]) }
+    return { call, account, hex: u8aToHex(bytes), nonce, specVersion, birth, seen: new Set([head.hash]) }
   }
 
   /** A block that stays: the newest final one, unless finality lags. */

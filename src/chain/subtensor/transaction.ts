@@ -1,88 +1,67 @@
 /**
- * A signed transaction in SCALE (extrinsic format 4): the call, the extensions of the runtime in its order, and a
- * signature that also covers genesis, runtime version and the block from which on it lives. An extension that is not
- * known here and has bytes is refused: signing what is not understood could mean anything.
+ * A signed transaction, made by @polkadot/api: the call, the extensions of the runtime in its order, and a signature that
+ * also covers genesis, runtime version and the block from which on it lives. An extension that is not known here and has
+ * bytes is refused, where the library would leave them out: signing what is not understood could mean anything.
  */
-import { blake2AsU8a } from '@polkadot/util-crypto/blake2'
+import type { Codec, IExtrinsicEra, IKeyringPair } from '@polkadot/types/types'
 import { concat } from 'uint8arrays'
-import type { Signer } from '../../crypto/keys.js'
+import { type Signer, toSs58 } from '../../crypto/keys.js'
 import { refusedBefore } from './refusals.js'
-import type { Runtime } from './runtime.js'
-import { compact, fromHex, mortalEra } from './scale.js'
+import type { Runtime, RuntimeCall } from './runtime.js'
 
 /** Blocks in which a transaction may be included: six minutes. After that it is void, and that is certain. */
 export const ERA_BLOCKS = 32
 
-const SIGNED_FORMAT_4 = 0x84
-/** `MultiAddress::Id`. */
-const ADDRESS_ID = 0
 /** `MultiSignature` by scheme. */
 const SIGNATURE_KIND = { ed25519: 0, sr25519: 1 } as const
-/** Payloads above this are signed by their hash. */
-const PAYLOAD_BYTES_MAX = 256
-const NOTHING = new Uint8Array(0)
+
+/** Extensions with bytes that `signTransaction` means: what it gives, no tip, and no hash of the metadata. */
+const KNOWN_EXTENSIONS: ReadonlySet<string> = new Set([
+  'CheckSpecVersion',
+  'CheckTxVersion',
+  'CheckGenesis',
+  'CheckMortality',
+  'CheckNonce',
+  'ChargeTransactionPayment',
+  'ChargeTransactionPaymentWrapper',
+  'CheckMetadataHash',
+])
 
 export interface TransactionInit {
   readonly runtime: Runtime
-  readonly call: Uint8Array
+  readonly call: RuntimeCall
   readonly nonce: number
   readonly genesisHash: string
   /** The first block whose successor may include it. */
   readonly birth: { readonly number: number; readonly hash: string }
 }
 
-/** What the signature covers. */
-export function signingPayload(init: TransactionInit): Uint8Array {
-  const { extra, additional } = extensionBytes(init)
-  const payload = concat([init.call, extra, additional])
-  return payload.length > PAYLOAD_BYTES_MAX ? blake2AsU8a(payload, 256) : payload
+/** The bytes that `author_submitExtrinsic` takes. Rejects as `Runtime.transaction` throws, and with `UnknownTransactionExtension`. */
+export async function signTransaction(signer: Signer, init: TransactionInit): Promise<Uint8Array> {
+  const { runtime, call, nonce, genesisHash, birth } = init
+  requireKnownExtensions(runtime)
+  const transaction = runtime.transaction(call)
+  const period = { current: birth.number, period: ERA_BLOCKS }
+  const era = transaction.registry.createTypeUnsafe<IExtrinsicEra & Codec>('ExtrinsicEra', [period])
+  // With all of this given, the library asks no node.
+  const options = { era, nonce, genesisHash, blockHash: birth.hash, tip: 0 }
+  return (await transaction.signAsync(pairOf(signer), options)).toU8a()
 }
 
-/** The bytes that `author_submitExtrinsic` takes. */
-export function signTransaction(signer: Signer, init: TransactionInit): Uint8Array {
-  const body = concat([
-    Uint8Array.of(SIGNED_FORMAT_4, ADDRESS_ID),
-    signer.publicKey,
-    Uint8Array.of(SIGNATURE_KIND[signer.scheme]),
-    signer.sign(signingPayload(init)),
-    extensionBytes(init).extra,
-    init.call,
-  ])
-  return concat([compact(body.length), body])
+/** The signer in the library's words. */
+function pairOf(signer: Signer): IKeyringPair {
+  const { publicKey } = signer
+  const kind = Uint8Array.of(SIGNATURE_KIND[signer.scheme])
+  const sign = (payload: Uint8Array) => concat([kind, signer.sign(payload)])
+  return { address: toSs58(publicKey), addressRaw: publicKey, publicKey, sign }
 }
 
-/** By extension: its bytes in the transaction, and those that are only signed. */
-function extensionBytes(init: TransactionInit): {
-  readonly extra: Uint8Array
-  readonly additional: Uint8Array
-} {
-  const { specVersion, transactionVersion } = init.runtime.version
-  const known: Readonly<Record<string, readonly [Uint8Array, Uint8Array]>> = {
-    CheckSpecVersion: [NOTHING, u32(specVersion)],
-    CheckTxVersion: [NOTHING, u32(transactionVersion)],
-    CheckGenesis: [NOTHING, fromHex(init.genesisHash)],
-    CheckMortality: [mortalEra(init.birth.number, ERA_BLOCKS), fromHex(init.birth.hash)],
-    CheckNonce: [compact(init.nonce), NOTHING],
-    // No tip.
-    ChargeTransactionPayment: [compact(0), NOTHING],
-    ChargeTransactionPaymentWrapper: [compact(0), NOTHING],
-    // Off, and no hash.
-    CheckMetadataHash: [Uint8Array.of(0), Uint8Array.of(0)],
-  }
-  const parts = init.runtime.extensions().map(({ identifier, isEmpty }) => {
-    const bytes = known[identifier] ?? (isEmpty ? [NOTHING, NOTHING] : undefined)
-    if (bytes !== undefined) return bytes
-    const text = `this chain’s runtime (spec ${specVersion}) asks for ${identifier} in every transaction, which this version does not know: update it`
-    throw refusedBefore('UnknownTransactionExtension', text)
-  })
-  return {
-    extra: concat(parts.map(([extra]) => extra)),
-    additional: concat(parts.map(([, signed]) => signed)),
-  }
-}
-
-function u32(value: number): Uint8Array {
-  const bytes = new DataView(new ArrayBuffer(4))
-  bytes.setUint32(0, value, true)
-  return new Uint8Array(bytes.buffer)
+function requireKnownExtensions(runtime: Runtime): void {
+  const strange = runtime
+    .extensions()
+    .find(({ identifier, isEmpty }) => !isEmpty && !KNOWN_EXTENSIONS.has(identifier))
+  if (strange === undefined) return
+  const spec = `spec ${runtime.version.specVersion}`
+  const text = `this chain’s runtime (${spec}) asks for ${strange.identifier} in every transaction, which this version does not know: update it`
+  throw refusedBefore('UnknownTransactionExtension', text)
 }

@@ -163,7 +163,7 @@ describe('Runtime, with the metadata of spec 381', () => {
   for (const [pallet, name, args, expected, decoded] of CALLS) {
     it(`encodes ${pallet}.${name}, and @polkadot/types decodes it as that`, () => {
       const call = { pallet, name, args: args as Record<string, unknown> }
-      assert.equal(hex(runtime.encodeCall(call)), expected)
+      assert.equal(runtime.transaction(call).method.toHex(), `0x${expected}`)
       const { section, method } = secondEncoder().types.createType('Call', `0x${expected}`) as unknown as {
         section: string
         method: string
@@ -178,7 +178,7 @@ describe('Runtime, with the metadata of spec 381', () => {
       assert.equal(storage?.key(args), `0x${expected}`)
       const camel = (text: string) => text.charAt(0).toLowerCase() + text.slice(1)
       assert.equal(secondEncoder().key(camel(pallet), camel(item), ...args), `0x${expected}`)
-      assert.deepEqual(storage?.decodeKey(unhex(expected)), args)
+      assert.deepEqual(storage?.decodeKey(`0x${expected}`), args)
     })
   }
 
@@ -203,7 +203,7 @@ describe('Runtime, with the metadata of spec 381', () => {
     const call = { pallet: 'SubtensorModule', name: 'register_limit', args: {} }
     assert.equal(runtime.callFields('SubtensorModule', 'register_limit'), undefined)
     assert.throws(
-      () => runtime.encodeCall(call),
+      () => runtime.transaction(call),
       (error) =>
         isSubnetError(error, 'CHAIN_REFUSED') &&
         error.data.kind === 'precondition' &&
@@ -216,7 +216,7 @@ describe('Runtime, with the metadata of spec 381', () => {
     for (const args of [{}, { netuid: 1, more: 2 }, { netiud: 1 }]) {
       const call = { pallet: 'SubtensorModule', name: 'start_call', args }
       assert.throws(
-        () => runtime.encodeCall(call),
+        () => runtime.transaction(call),
         (error) => isSubnetError(error, 'CHAIN_REFUSED') && error.data.reason === 'CallChanged',
       )
     }
@@ -226,7 +226,7 @@ describe('Runtime, with the metadata of spec 381', () => {
     for (const args of [{ netuid: 65_536 }, { netuid: -1 }, { netuid: 'seven' }]) {
       const call = { pallet: 'SubtensorModule', name: 'start_call', args }
       assert.throws(
-        () => runtime.encodeCall(call),
+        () => runtime.transaction(call),
         (error) => isSubnetError(error, 'INVALID'),
         `${args.netuid}`,
       )
