@@ -129,6 +129,14 @@ describe('the subtensor chain, when things go wrong', () => {
       assert.ok(second.asked.includes('state_call'))
     })
 
+    it('goes to the next endpoint when one answers something else than JSON', async () => {
+      const [first, second] = [await nodeOf(), await nodeOf()]
+      const chain = await startedOn([first, second])
+      first.fault = () => 'babble'
+      assert.equal((await chain.metagraph()).neurons.length, 2)
+      assert.ok(second.asked.includes('state_call'))
+    })
+
     it('goes to the next endpoint when no heads come any more', async () => {
       const [first, second] = [await nodeOf(), await nodeOf()]
       await startedOn([first, second], { silentMs: 100 })

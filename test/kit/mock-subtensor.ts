@@ -57,8 +57,8 @@ export class MockSubtensor implements AsyncDisposable {
   pool: (call: MockCall) => MockRefusal | undefined = () => undefined
   /** Runtime functions, by `Api_method`; the result in hex. */
   readonly apis = new Map<string, (argument: Uint8Array, storage: Storage) => string>()
-  /** Runs before any answer: a refusal, `stall` for none at all, `close`, or `lose`: done, but the answer is lost. */
-  fault: (method: string) => MockRefusal | 'stall' | 'close' | 'lose' | undefined = () => undefined
+  /** Runs before any answer: a refusal, `stall` for none at all, `close`, `babble` for no JSON, or `lose`: done, but the answer is lost. */
+  fault: (method: string) => MockRefusal | 'stall' | 'close' | 'babble' | 'lose' | undefined = () => undefined
   /** Its next index counts what is in the pool, as it should. */
   countsPool = true
   /** Says so when it gets bytes that are in its pool. */
@@ -236,6 +236,10 @@ export class MockSubtensor implements AsyncDisposable {
     if (fault === 'stall') return
     if (fault === 'close') {
       socket.terminate()
+      return
+    }
+    if (fault === 'babble') {
+      socket.send('<html>502 Bad Gateway</html>')
       return
     }
     const reply = (body: object) => {

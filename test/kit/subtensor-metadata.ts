@@ -27,6 +27,13 @@ export function metadataWithout(...names: readonly string[]): Uint8Array {
   return Buffer.from(text, 'latin1')
 }
 
+/** The same metadata with a name replaced by any other everywhere. */
+export function metadataRenamed(name: string, other: string): Uint8Array {
+  const encoded = (each: string) => String.fromCharCode(each.length << 2) + each
+  const text = Buffer.from(metadataBytes()).toString('latin1')
+  return Buffer.from(text.replaceAll(encoded(name), encoded(other)), 'latin1')
+}
+
 export interface SecondEncoder {
   readonly types: TypeRegistry
   /** 0x-prefixed storage key, by pallet and item in camel case. */

@@ -32,6 +32,7 @@ import { hyperparameterCall, rateLimitOf, readHyperparameters } from './hyperpar
 import { count } from './json.js'
 import { noSubnet, readMetagraph } from './metagraph.js'
 import { NodeConnection, type NodeConnectionInit } from './node-connection.js'
+import { loadPolkadot } from './polkadot.js'
 import { reasonOf, refusedBefore, withBlock } from './refusals.js'
 import type { RuntimeCall } from './runtime.js'
 import { type BlockRef, type StateAt, StateReader, type StateReaderComponents } from './state-reader.js'
@@ -82,7 +83,8 @@ export class SubtensorChain implements Chain {
 
   /** Rejects with `CHAIN_UNAVAILABLE`, or `CHAIN_REFUSED` (`WrongGenesis`, `NotSubtensor`, `SubnetNotExists`). */
   async start(options: AbortOptions = {}): Promise<void> {
-    await cryptoReady()
+    // Before any deadline: a slow machine reads its disk for seconds here.
+    await Promise.all([cryptoReady(), loadPolkadot()])
     await this.#connection.start(options)
     try {
       const state = await this.#reader.at(undefined, options)

@@ -61,7 +61,7 @@ export class NodeSocket {
     this.#clock = clock
     this.#callTimeoutMs = init.callTimeoutMs
     this.#provider = provider
-    const socket = GuardedWebSocket.madeBy(() => void provider.connect())
+    const socket = GuardedWebSocket.madeBy(() => provider.connect())
     this.#socket = socket
     this.closed = new Promise((resolve) => {
       socket.on('close', (code) => {

@@ -10,7 +10,7 @@ const REPLY_BYTES_MAX = 64 * 2 ** 20
 
 let library: Promise<typeof import('@polkadot/api')> | undefined
 
-/** Most of a second of one core and 90 MiB, which only a real chain is worth. */
+/** 0.7 s of one core and 60 MiB, which only a real chain is worth. */
 export function loadPolkadot(): Promise<typeof import('@polkadot/api')> {
   library ??= load()
   return library
@@ -40,9 +40,10 @@ export class GuardedWebSocket extends WebSocket {
   }
 
   /** The socket that `connect` makes before it first waits. Throws `CONFIG` when the library was loaded without `loadPolkadot`. */
-  static madeBy(connect: () => void): GuardedWebSocket {
+  static madeBy(connect: () => Promise<void>): GuardedWebSocket {
     GuardedWebSocket.#made = undefined
-    connect()
+    // It rejects when it could make no socket, and then there is none here either.
+    connect().catch(() => undefined)
     const made = GuardedWebSocket.#made
     GuardedWebSocket.#made = undefined
     if (made !== undefined) return made

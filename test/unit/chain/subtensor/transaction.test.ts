@@ -5,7 +5,7 @@ import { signTransaction, type TransactionInit } from '../../../../src/chain/sub
 import { cryptoReady, type Signer, verifySignature } from '../../../../src/crypto/keys.js'
 import { testHotkey } from '../../../kit/chain-keys.js'
 import { extrinsicOf } from '../../../kit/mock-transaction.js'
-import { metadataBytes, metadataWithout } from '../../../kit/subtensor-metadata.js'
+import { metadataBytes, metadataRenamed, metadataWithout } from '../../../kit/subtensor-metadata.js'
 import { hex } from '../../../kit/vectors.js'
 
 const VERSION = { specVersion: 381, transactionVersion: 1 }
@@ -78,5 +78,12 @@ describe('a signed transaction', () => {
   it('is made for a runtime with another extension that has none', async () => {
     const other = await Runtime.load(metadataWithout('DrandPriority'), VERSION)
     assert.deepEqual(await signingPayload({ ...init(), runtime: other }), await signingPayload(init()))
+  })
+
+  it('pays by the extension that newer runtimes have for it, with the same bytes', async () => {
+    const metadata = metadataRenamed('ChargeTransactionPayment', 'ChargeTransactionPaymentWrapper')
+    const newer = await Runtime.load(metadata, VERSION)
+    assert.ok(newer.extensions().some(({ identifier }) => identifier === 'ChargeTransactionPaymentWrapper'))
+    assert.deepEqual(await signingPayload({ ...init(), runtime: newer }), await signingPayload(init()))
   })
 })
