@@ -242,7 +242,13 @@ export class SubtensorChain implements Chain {
   ): Promise<number> {
     fromSs58(hotkey)
     const state = await this.#reader.at(undefined, options)
-    await this.#requireBalance(state, coldkey, await readSubnetCost(state, options), options)
+    await this.#requireBalance(
+      state,
+      coldkey,
+      await readSubnetCost(state, options),
+      options,
+      'CannotAffordLockCost',
+    )
     const subject = { netuid: this.#netuid }
     const wait = await permittedBlock('NetworkTxRateLimitExceeded', state, subject, options)
     requireBlock('NetworkTxRateLimitExceeded', state.block, wait)
@@ -351,12 +357,13 @@ export class SubtensorChain implements Chain {
     coldkey: Signer,
     neededRao: bigint,
     options: AbortOptions,
+    reason = 'NotEnoughBalanceToStake',
   ): Promise<void> {
     const address = toSs58(coldkey.publicKey)
     const freeRao = await readBalance(state, address, options)
     if (freeRao >= neededRao) return
     const text = `${address} has ${freeRao} rao free, ${neededRao} are needed: nothing was sent`
-    throw refusedBefore('NotEnoughBalanceToStake', text)
+    throw refusedBefore(reason, text)
   }
 }
 
