@@ -263,7 +263,7 @@ export class SubtensorChain implements Chain {
     options: AbortOptions = {},
   ): Promise<void> {
     const state = await this.#reader.at(undefined, options)
-    const subnet = await this.#owned(state, coldkey, netuid, options)
+    const subnet = await this.#owned(state, coldkey, netuid, options, 'BadOrigin')
     if (subnet.started)
       throw refusedBefore('FirstEmissionBlockNumberAlreadySet', `subnet ${netuid} was started`)
     requireBlock('NeedWaitingMoreBlocksToStarCall', state.block, subnet.startAllowedAtBlock)
@@ -290,7 +290,7 @@ export class SubtensorChain implements Chain {
   ): Promise<void> {
     const { coldkey, netuid, name, value } = request
     const state = await this.#reader.at(undefined, options)
-    await this.#owned(state, coldkey, netuid, options)
+    await this.#owned(state, coldkey, netuid, options, 'BadOrigin')
     const now = await readHyperparameters(state, netuid, options)
     const call = hyperparameterCall(netuid, name, value, now)
     await this.#submit(coldkey, call, { netuid, ...rateLimitOf(name) }, options)
@@ -342,14 +342,18 @@ export class SubtensorChain implements Chain {
     }
   }
 
-  async #owned(state: StateAt, coldkey: Signer, netuid: number, options: AbortOptions): Promise<SubnetInfo> {
+  /** `reason` is the runtime's own name for a stranger's attempt: it differs by call. */
+  async #owned(
+    state: StateAt,
+    coldkey: Signer,
+    netuid: number,
+    options: AbortOptions,
+    reason = 'NotSubnetOwner',
+  ): Promise<SubnetInfo> {
     const subnet = await readSubnet(state, netuid, options)
     if (subnet === undefined) throw noSubnet(netuid)
     if (subnet.ownerColdkey === toSs58(coldkey.publicKey)) return subnet
-    throw refusedBefore(
-      'NotSubnetOwner',
-      `subnet ${netuid} belongs to ${subnet.ownerColdkey}, not to this coldkey`,
-    )
+    throw refusedBefore(reason, `subnet ${netuid} belongs to ${subnet.ownerColdkey}, not to this coldkey`)
   }
 
   async #requireBalance(
