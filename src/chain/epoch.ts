@@ -13,8 +13,8 @@ export function nextAnchoredEpochBlock(lastEpochBlock: number, tempo: number, bl
 }
 
 /**
- * Older runtimes (spec 381: `blocks_until_next_epoch`): a step wherever `(block + netuid + 1) % (tempo + 1) === 0`. The
- * first such block after `block`.
+ * Older runtimes (spec 381: `get_epoch_index`): a new epoch wherever `(block + netuid + 1) % (tempo + 1) === 0`. The
+ * first such block after `block`. They step one block before it (`blocks_until_next_epoch`): at it, its effect shows.
  */
 export function nextModularEpochBlock(netuid: number, tempo: number, block: number): number {
   return (modularEpoch(netuid, tempo, block) + 1) * (tempo + 1) - (netuid + 1)

@@ -11,6 +11,26 @@ export interface ChainWish {
   readonly parameters?: ParameterOverrides
 }
 
+/** What a chain has that not every chain has. A real node that others use has neither. */
+export interface ChainAbilities {
+  /** Anyone may register and stake for nothing. */
+  readonly faucet: boolean
+  /** Fresh for each test, as wished, and it makes a block when told. */
+  readonly orders: boolean
+}
+
+/** Declares a test as mocha's `it` does; one that this chain cannot pass is pending, with the reason in its title. */
+export type DeclareTest = (
+  title: string,
+  run: () => Promise<void> | void,
+  needs?: keyof ChainAbilities,
+) => void
+
+export interface ChainSuite {
+  readonly open: OpenChain
+  readonly it: DeclareTest
+}
+
 /** A started chain for one test. A devchain is fresh, without registered hotkeys; a real one may have any. */
 export interface ChainHarness extends AsyncDisposable {
   readonly chain: Chain
@@ -20,12 +40,22 @@ export interface ChainHarness extends AsyncDisposable {
   hotkey(number: number): TestKey
   /** A coldkey of its own with this balance at least. */
   coldkey(number: number, rao: bigint): Promise<TestKey>
+  /** Registers, in the chain's cheapest way; the coldkey's money is no matter. Resolves with the uid. */
+  join(hotkey: TestKey, coldkey: TestKey): Promise<number>
+  /** Adds stake to a hotkey that joined, paid by whoever has it. */
+  stake(hotkey: TestKey, rao: bigint): Promise<void>
+  /** Of an old runtime, which lets a call into a block before it refuses it: newer ones refuse in the pool. */
+  readonly refusesLate?: boolean
+  /** Of a chain that is slow: resolves once a call waits for its block, or `settled` says that none will come. */
+  asked?(settled: () => boolean): Promise<void>
 }
 
 export type OpenChain = (wish: ChainWish) => Promise<ChainHarness>
 
 const BLOCKS_MAX = 80
 export const TAO = 1_000_000_000n
+/** More than the real chain's least stake. */
+export const STAKE_RAO = TAO
 
 export class ChainBench {
   readonly harness: ChainHarness
@@ -44,7 +74,10 @@ export class ChainBench {
     })
     // Its failure is read below; until then it must not count as unhandled.
     watched.catch(() => undefined)
-    for (let block = 0; block < BLOCKS_MAX && !settled; block += 1) await this.harness.nextBlock()
+    for (let block = 0; block < BLOCKS_MAX && !settled; block += 1) {
+      await this.harness.asked?.(() => settled)
+      if (!settled) await this.harness.nextBlock()
+    }
     assert.ok(settled, `not settled within ${BLOCKS_MAX} blocks`)
     return watched
   }
@@ -63,8 +96,12 @@ export class ChainBench {
     return this.chain.faucet ?? assert.fail('a devchain has a faucet')
   }
 
-  async join(hotkey: TestKey, coldkey: string): Promise<number> {
-    return this.inBlocks(this.faucet.join({ hotkey: hotkey.signer, coldkey }))
+  async join(hotkey: TestKey, coldkey: TestKey): Promise<number> {
+    return this.inBlocks(this.harness.join(hotkey, coldkey))
+  }
+
+  async stake(hotkey: TestKey, rao: bigint): Promise<void> {
+    await this.inBlocks(this.harness.stake(hotkey, rao))
   }
 
   /** Registers with burn; the uid. */
@@ -93,5 +130,11 @@ export class ChainBench {
     const { kind } = error.data
     assert.ok(kind === 'precondition' || kind === 'pool' || kind === 'dispatch', `kind is ${kind}`)
     return { ...error.data, kind, reason }
+  }
+
+  /** Expects a refusal by the node's pool with this code, before it costs the sender anything. */
+  assertInPool({ kind, code }: RefusalData, expected: number): void {
+    const isLate = this.harness.refusesLate ?? false
+    assert.deepEqual([kind, code], isLate ? ['dispatch', undefined] : ['pool', expected])
   }
 }

@@ -1,11 +1,11 @@
-/** What coldkeys pay for, and what a registered hotkey announces: on any chain, with money that is there. */
+/** What coldkeys pay for on a subnet, and what a registered hotkey announces: on any chain, with money that is there. */
 import assert from 'node:assert/strict'
 import { isSubnetError } from '../../src/base/errors.js'
 import type { ChainRecord } from '../../src/chain/chain.js'
 import { type TestKey, testRecord } from '../kit/chain-keys.js'
-import { ChainBench, type OpenChain, TAO } from './chain-bench.js'
+import { ChainBench, type ChainSuite, TAO } from './chain-bench.js'
 
-export function registrationConformance(open: OpenChain, real: boolean): void {
+export function registrationConformance({ open, it }: ChainSuite): void {
   describe('registration and announcements', () => {
     let bench: ChainBench
     let coldkey: TestKey
@@ -21,25 +21,42 @@ export function registrationConformance(open: OpenChain, real: boolean): void {
       const { burnRao } = await chain.hyperparameters()
       const uid = await bench.register(harness.hotkey(1), coldkey)
       const neuron = await bench.neuron(harness.hotkey(1))
-      assert.deepEqual([neuron.uid, neuron.coldkey, neuron.validatorPermit], [uid, coldkey.address, false])
+      assert.deepEqual([neuron.uid, neuron.coldkey], [uid, coldkey.address])
+      // An epoch may have come since.
+      const { neurons } = await chain.metagraph({ at: neuron.registeredAtBlock })
+      assert.equal(neurons[uid]?.validatorPermit, false)
       assert.equal(neuron.lastUpdateBlock, neuron.registeredAtBlock)
       const paid = before - (await chain.balanceRao(coldkey.address))
       // Less by what decays until it is in a block, and more by a real chain's fee.
       assert.ok(paid > (burnRao * 9n) / 10n && paid < burnRao + TAO / 10n, `${paid} of ${burnRao}`)
-      const { burnRao: next } = await chain.hyperparameters()
-      assert.ok(next > burnRao, 'the burn rises')
     })
 
-    it('refuses to register again, above the limit, and for whoever cannot pay', async () => {
+    it('asks more for the next registration', async () => {
+      const { chain, harness } = bench
+      const { burnRao } = await chain.hyperparameters()
+      await bench.register(harness.hotkey(1), coldkey)
+      assert.ok((await chain.hyperparameters()).burnRao > burnRao)
+    })
+
+    it('refuses to register again, and above the limit', async () => {
       const { chain, harness } = bench
       await bench.register(harness.hotkey(1), coldkey)
       await bench.refused(bench.register(harness.hotkey(1), coldkey), 'HotKeyAlreadyRegisteredInSubNet')
       await bench.refused(bench.register(harness.hotkey(2), coldkey, 1n), 'RegistrationPriceLimitExceeded')
-      if (real) return
+      const known = (await chain.metagraph()).neurons.map((neuron) => neuron.hotkey)
+      assert.deepEqual(
+        [1, 2].map((number) => known.includes(harness.hotkey(number).address)),
+        [true, false],
+      )
+    })
+
+    const refusesPoor = async () => {
+      const { chain, harness } = bench
       const poor = await harness.coldkey(2, 1n)
       await bench.refused(bench.register(harness.hotkey(2), poor), 'NotEnoughBalanceToStake')
-      assert.equal((await chain.metagraph()).neurons.length, 1)
-    })
+      assert.equal((await chain.metagraph()).neurons.length, 0)
+    }
+    it('refuses to register for whoever cannot pay', refusesPoor, 'orders')
 
     it('stakes for a registered hotkey, and for no other', async () => {
       const { chain, harness } = bench
@@ -117,64 +134,6 @@ export function registrationConformance(open: OpenChain, real: boolean): void {
         attempt(),
         commitRevealEnabled ? 'CommittingWeightsTooFast' : 'SettingWeightsTooFast',
       )
-    })
-  })
-
-  describe('a subnet of one’s own', () => {
-    it('is created, started when it is time, named and set up by its owner alone', async () => {
-      await using harness = await open({ tempo: 10 })
-      const bench = new ChainBench(harness)
-      const { chain } = bench
-      const owner = await harness.coldkey(1, 2_500n * TAO)
-      const stranger = await harness.coldkey(2, TAO)
-      const hotkey = harness.hotkey(1)
-      const netuid = await bench.inBlocks(
-        chain.registerSubnet({ coldkey: owner.signer, hotkey: hotkey.address }),
-      )
-      const info = await chain.subnet(netuid)
-      assert.ok(info)
-      assert.deepEqual([info.ownerColdkey, info.ownerHotkey], [owner.address, hotkey.address])
-      assert.ok((await chain.subnets()).includes(netuid))
-
-      const identity = { name: 'é', repository: 'r', contact: 'c', url: 'u', description: 'd' }
-      const naming = (coldkey: TestKey) =>
-        chain.setSubnetIdentity({ coldkey: coldkey.signer, netuid, identity })
-      await bench.refused(naming(stranger), 'NotSubnetOwner')
-      await bench.inBlocks(naming(owner))
-      assert.deepEqual((await chain.subnet(netuid))?.identity, identity)
-
-      const setting = (coldkey: TestKey, value: number) =>
-        chain.setHyperparameter({ coldkey: coldkey.signer, netuid, name: 'minAllowedWeights', value })
-      await bench.refused(setting(stranger, 5), 'BadOrigin')
-      await bench.inBlocks(setting(owner, 5))
-      assert.equal((await chain.hyperparameters({ netuid })).minAllowedWeights, 5)
-      await bench.refused(setting(owner, 6), 'TxRateLimitExceeded')
-
-      const start = (coldkey: TestKey) => chain.startSubnet({ coldkey: coldkey.signer, netuid })
-      await bench.refused(start(stranger), 'BadOrigin')
-      if (!info.started && (await chain.head()).number + 1 < info.startAllowedAtBlock) {
-        const early = await bench.refused(start(owner), 'NeedWaitingMoreBlocksToStarCall')
-        assert.equal(early.block ?? info.startAllowedAtBlock, info.startAllowedAtBlock)
-      }
-      while ((await chain.head()).number + 1 < info.startAllowedAtBlock) await harness.nextBlock()
-      await bench.inBlocks(start(owner))
-      assert.equal((await chain.subnet(netuid))?.started, true)
-      await bench.refused(start(owner), 'FirstEmissionBlockNumberAlreadySet')
-    })
-
-    it('costs more after each, and is refused to whoever cannot afford it', async function () {
-      if (real) this.skip()
-      await using harness = await open({})
-      const { chain } = harness
-      const bench = new ChainBench(harness)
-      const poor = await harness.coldkey(1, 5n)
-      const creating = chain.registerSubnet({ coldkey: poor.signer, hotkey: harness.hotkey(1).address })
-      await bench.refused(creating, 'CannotAffordLockCost')
-      const before = await chain.subnetCostRao()
-      const rich = await harness.coldkey(2, 2n * before)
-      await bench.inBlocks(chain.registerSubnet({ coldkey: rich.signer, hotkey: harness.hotkey(2).address }))
-      assert.ok((await chain.subnetCostRao()) > before)
-      assert.equal(await chain.balanceRao(rich.address), before)
     })
   })
 }

@@ -1,46 +1,60 @@
 /**
- * What every `Chain` must do, whatever is behind it. The implementation under test brings a way to make blocks. Here is
- * what can be asked of any chain, also of a real node with real blocks and money that was there before; what needs a
- * fresh chain with a faucet is in `chain-faucet.ts` and `chain-weights.ts`, and pending on others.
+ * What every `Chain` must do, whatever is behind it: the devchain, the real runtime, a real node. The implementation
+ * under test brings a way to make blocks, and says what it has; what it cannot pass is pending, never left out.
  */
 import assert from 'node:assert/strict'
 import { isSubnetError } from '../../src/base/errors.js'
 import { cryptoReady } from '../../src/crypto/keys.js'
 import { testRecord } from '../kit/chain-keys.js'
-import { ChainBench, type OpenChain } from './chain-bench.js'
+import {
+  type ChainAbilities,
+  ChainBench,
+  type ChainSuite,
+  type DeclareTest,
+  type OpenChain,
+} from './chain-bench.js'
+import { epochConformance } from './chain-epoch.js'
 import { faucetConformance } from './chain-faucet.js'
 import { registrationConformance } from './chain-registration.js'
+import { subnetConformance } from './chain-subnet.js'
 import { weightsConformance } from './chain-weights.js'
 
 /** Long enough for the commitments that use up an epoch's budget, one a block. */
 export const CONFORMANCE_TEMPO = 50
 
-export interface ConformanceOptions {
-  /** A node that is not ours: blocks come when they come, and nothing can be wished for. */
-  readonly real?: boolean
+export interface ConformanceOptions extends Partial<ChainAbilities> {
+  /** Titles of tests that what runs there cannot pass, and why. */
+  readonly cannot?: Readonly<Record<string, string>>
+  readonly timeoutMs?: number
 }
 
-export function chainConformance(
-  name: string,
-  open: OpenChain,
-  { real = false }: ConformanceOptions = {},
-): void {
+const LACKS: Readonly<Record<keyof ChainAbilities, string>> = {
+  faucet: 'this chain has no faucet',
+  orders: 'this chain is not ours to command',
+}
+
+/** All abilities unless said otherwise. */
+export function chainConformance(name: string, open: OpenChain, options: ConformanceOptions = {}): void {
+  const { cannot = {}, timeoutMs, ...has } = options
+  const declare: DeclareTest = (title, run, needs) => {
+    const reason = needs !== undefined && has[needs] === false ? LACKS[needs] : cannot[title]
+    if (reason === undefined) it(title, run)
+    else it(`${title} (${reason})`)
+  }
+  const suite: ChainSuite = { open, it: declare }
   describe(`Chain: ${name}`, function () {
-    if (real) this.timeout(600_000)
+    if (timeoutMs !== undefined) this.timeout(timeoutMs)
     before(() => cryptoReady())
-    readingConformance(open)
-    registrationConformance(open, real)
-    if (real) {
-      it('lets the faucet register and stake: needs a fresh devchain')
-      it('takes weights, commits and reveals over epochs: needs a fresh devchain')
-      return
-    }
-    faucetConformance(open)
-    weightsConformance(open)
+    readingConformance(suite)
+    registrationConformance(suite)
+    subnetConformance(suite)
+    epochConformance(suite)
+    faucetConformance(suite)
+    weightsConformance(suite)
   })
 }
 
-function readingConformance(open: OpenChain): void {
+function readingConformance({ open, it }: ChainSuite): void {
   describe('reading', () => {
     let bench: ChainBench
     beforeEach(async () => {

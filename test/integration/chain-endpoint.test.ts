@@ -1,6 +1,7 @@
 /**
- * The conformance suite against a node that is there: SUBTENSOR_ENDPOINT names it (ws://127.0.0.1:9944 for a local node
- * with its development keys, dev://host:port for a devchain), SUBTENSOR_NETUID the subnet. Without it, it is pending.
+ * The conformance suite against what SUBTENSOR_ENDPOINT names: the real runtime in Chopsticks, which obeys and runs all
+ * of it (docs/guides/local-runtime.md), or a node that others use too (ws://127.0.0.1:9944 for a local one with its
+ * development keys, dev://host:port for a devchain), with SUBTENSOR_NETUID its subnet. Without it, it is pending.
  */
 import { Keyring } from '@polkadot/keyring'
 import { systemClock } from '../../src/base/clock.js'
@@ -12,9 +13,13 @@ import { sr25519Signer, toSs58 } from '../../src/crypto/keys.js'
 import { chainConformance } from '../conformance/chain.js'
 import type { ChainHarness } from '../conformance/chain-bench.js'
 import type { TestKey } from '../kit/chain-keys.js'
+import { LocalRuntime } from '../kit/local-runtime.js'
+import { runtimeHarness } from '../kit/runtime-harness.js'
+import { olderThan } from '../kit/runtime-limits.js'
 
 const endpoint = process.env.SUBTENSOR_ENDPOINT
 const netuid = Number(process.env.SUBTENSOR_NETUID ?? '1')
+const TIMEOUT_MS = 600_000
 /** Whom a local node's genesis gives money. */
 const RICH = ['//Alice', '//Bob']
 
@@ -23,7 +28,17 @@ if (endpoint === undefined || endpoint === '') {
     it('does all that a chain must do: set SUBTENSOR_ENDPOINT to a node')
   })
 } else {
-  chainConformance(`the node at ${endpoint}`, () => open(endpoint), { real: true })
+  const runtime = endpoint.startsWith('ws') ? await LocalRuntime.open(endpoint) : undefined
+  if (runtime !== undefined && (await runtime.isOurs())) {
+    const spec = await runtime.specVersion()
+    const options = { faucet: false, cannot: olderThan(spec), timeoutMs: TIMEOUT_MS }
+    chainConformance(`the runtime ${spec}`, (wish) => runtimeHarness(runtime, endpoint, wish), options)
+    after(() => runtime[Symbol.asyncDispose]())
+  } else {
+    await runtime?.[Symbol.asyncDispose]()
+    const options = { faucet: false, orders: false, timeoutMs: TIMEOUT_MS }
+    chainConformance(`the node at ${endpoint}`, () => open(endpoint), options)
+  }
 }
 
 async function open(at: string): Promise<ChainHarness> {
@@ -31,9 +46,12 @@ async function open(at: string): Promise<ChainHarness> {
   const chain = connectChain(at, components, { netuid })
   await chain.start()
   const hotkeys = new Map<number, TestKey>()
+  const needsOrders = () => Promise.reject(new Error('asked of a node that takes no orders'))
   return {
     chain,
     nextBlock: () => nextHead(chain),
+    join: needsOrders,
+    stake: needsOrders,
     hotkey(number) {
       const known = hotkeys.get(number) ?? keyOf(systemRandom.bytes(32))
       hotkeys.set(number, known)

@@ -29,6 +29,7 @@ describe('the subtensor chain on a real runtime', function () {
     runtime = await LocalRuntime.open(url)
     // Someone else's node: nothing is written to it.
     if (!(await runtime.isOurs())) this.skip()
+    await runtime.rewind()
     const rich = { providers: 1, data: { free: 10 ** 15 } }
     await runtime.put({
       System: {

@@ -306,7 +306,7 @@ describe('the subtensor chain', () => {
       })
       node.put('subtensorModule', 'startCallDelay', [], 0)
       const foreign = { coldkey: testColdkey(2).signer, netuid: NETUID }
-      await assert.rejects(chain.startSubnet(foreign), refusal('NotSubnetOwner'))
+      await assert.rejects(chain.startSubnet(foreign), refusal('BadOrigin'))
       assert.equal(node.submissions, submissions)
       await inBlocks(chain.startSubnet({ coldkey: coldkey().signer, netuid: NETUID }))
       assert.equal(node.executed[0]?.name, 'subtensorModule.startCall')

@@ -64,6 +64,7 @@ export async function devchainHarness(
   const test = await startDevchain({ tempo, ...(parameters === undefined ? {} : { parameters }) })
   const { chain, close } = await connect(test)
   await chain.start()
+  const faucet = () => chain.faucet ?? assert.fail('a devchain has a faucet')
   return {
     chain,
     nextBlock: () => nextBlock(test, chain),
@@ -79,6 +80,8 @@ export async function devchainHarness(
       await paying
       return key
     },
+    join: (hotkey, coldkey) => faucet().join({ hotkey: hotkey.signer, coldkey: coldkey.address }),
+    stake: (hotkey, rao) => faucet().stake(hotkey.signer, rao),
     async [Symbol.asyncDispose]() {
       await chain.stop()
       await close?.()

@@ -244,7 +244,13 @@ export class SubtensorChain implements Chain {
   ): Promise<number> {
     fromSs58(hotkey)
     const state = await this.#reader.at(undefined, options)
-    await this.#requireBalance(state, coldkey, await readSubnetCost(state, options), options)
+    await this.#requireBalance(
+      state,
+      coldkey,
+      await readSubnetCost(state, options),
+      options,
+      'CannotAffordLockCost',
+    )
     const subject = { netuid: this.#netuid }
     const wait = await permittedBlock('NetworkTxRateLimitExceeded', state, subject, options)
     requireBlock('NetworkTxRateLimitExceeded', state.block, wait)
@@ -259,7 +265,7 @@ export class SubtensorChain implements Chain {
     options: AbortOptions = {},
   ): Promise<void> {
     const state = await this.#reader.at(undefined, options)
-    const subnet = await this.#owned(state, coldkey, netuid, options)
+    const subnet = await this.#owned(state, coldkey, netuid, options, 'BadOrigin')
     if (subnet.started)
       throw refusedBefore('FirstEmissionBlockNumberAlreadySet', `subnet ${netuid} was started`)
     requireBlock('NeedWaitingMoreBlocksToStarCall', state.block, subnet.startAllowedAtBlock)
@@ -286,7 +292,7 @@ export class SubtensorChain implements Chain {
   ): Promise<void> {
     const { coldkey, netuid, name, value } = request
     const state = await this.#reader.at(undefined, options)
-    await this.#owned(state, coldkey, netuid, options)
+    await this.#owned(state, coldkey, netuid, options, 'BadOrigin')
     const now = await readHyperparameters(state, netuid, options)
     const call = hyperparameterCall(netuid, name, value, now)
     await this.#submit(coldkey, call, { netuid, ...rateLimitOf(name) }, options)
@@ -338,14 +344,18 @@ export class SubtensorChain implements Chain {
     }
   }
 
-  async #owned(state: StateAt, coldkey: Signer, netuid: number, options: AbortOptions): Promise<SubnetInfo> {
+  /** `reason` is the runtime's own name for a stranger's attempt: it differs by call. */
+  async #owned(
+    state: StateAt,
+    coldkey: Signer,
+    netuid: number,
+    options: AbortOptions,
+    reason = 'NotSubnetOwner',
+  ): Promise<SubnetInfo> {
     const subnet = await readSubnet(state, netuid, options)
     if (subnet === undefined) throw noSubnet(netuid)
     if (subnet.ownerColdkey === toSs58(coldkey.publicKey)) return subnet
-    throw refusedBefore(
-      'NotSubnetOwner',
-      `subnet ${netuid} belongs to ${subnet.ownerColdkey}, not to this coldkey`,
-    )
+    throw refusedBefore(reason, `subnet ${netuid} belongs to ${subnet.ownerColdkey}, not to this coldkey`)
   }
 
   async #requireBalance(
@@ -353,12 +363,13 @@ export class SubtensorChain implements Chain {
     coldkey: Signer,
     neededRao: bigint,
     options: AbortOptions,
+    reason = 'NotEnoughBalanceToStake',
   ): Promise<void> {
     const address = toSs58(coldkey.publicKey)
     const freeRao = await readBalance(state, address, options)
     if (freeRao >= neededRao) return
     const text = `${address} has ${freeRao} rao free, ${neededRao} are needed: nothing was sent`
-    throw refusedBefore('NotEnoughBalanceToStake', text)
+    throw refusedBefore(reason, text)
   }
 }
 

@@ -7,9 +7,9 @@ import { ipToBytes, ipToText } from '../ip.js'
 /** The runtime's `ip_type`. */
 export type IpType = 4 | 6
 
-/** Throws `INVALID` for anything but the text of an IP address and a port. */
+/** Throws `INVALID` for anything but the text of an IP address and a port; port 0 is the chain’s to refuse. */
 export function ipNumber({ ip, port }: Axon): { readonly ip: bigint; readonly ipType: IpType } {
-  if (!Number.isInteger(port) || port < 1 || port > 0xffff)
+  if (!Number.isInteger(port) || port < 0 || port > 0xffff)
     throw new SubnetError('INVALID', `${port} is not a port`)
   const bytes = ipToBytes(ip)
   return { ip: BigInt(u8aToHex(bytes)), ipType: bytes.length === 4 ? 4 : 6 }

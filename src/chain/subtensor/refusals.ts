@@ -84,11 +84,11 @@ const CUSTOM_CODES_OF_CALL: Readonly<Record<string, Readonly<Record<number, stri
   add_stake: { 1: 'AmountTooLow' },
 }
 
-/** What the node writes for `InvalidTransaction` without a custom code, and the runtime's name for it. */
+/** What nodes write for `InvalidTransaction` without a custom code (Chopsticks the JSON of it), and the runtime's name. */
 const INVALID_TEXTS: readonly (readonly [RegExp, string])[] = [
-  [/outdated/i, 'Stale'],
-  [/bad signature/i, 'BadProof'],
-  [/pay some fees/i, 'Payment'],
+  [/outdated|"stale"/i, 'Stale'],
+  [/bad signature|"badproof"/i, 'BadProof'],
+  [/pay some fees|"payment"/i, 'Payment'],
   [/future/i, 'Future'],
   [/ancient/i, 'AncientBirthBlock'],
   [/exhaust/i, 'ExhaustsResources'],
@@ -107,7 +107,8 @@ export function refusedBefore(reason: string, text: string, block?: number): Sub
 export function refusedByPool(error: RpcRefusal, call: string): SubnetError | undefined {
   if (MAYBE_IN_POOL.has(error.code)) return undefined
   const text = `${error.message} ${error.detail}`
-  const custom = error.code === INVALID_TRANSACTION ? /custom error:?\s*(\d+)/i.exec(text)?.[1] : undefined
+  const custom =
+    error.code === INVALID_TRANSACTION ? /custom(?: error)?"?:?\s*(\d+)/i.exec(text)?.[1] : undefined
   if (custom !== undefined) {
     const code = Number(custom)
     const reason = CUSTOM_CODES_OF_CALL[call]?.[code] ?? CUSTOM_CODES[code] ?? `Custom${code}`

@@ -25,7 +25,6 @@ const subnetSchema = z.object({
   ownerHotkey: address,
   registeredAt: count,
   firstEmission: count.nullish(),
-  startDelay: count.optional(),
   identity: identitySchema.nullish(),
 })
 
@@ -46,7 +45,9 @@ export async function readSubnet(
     ],
     options,
   )
-  const values = { added, owner, ownerHotkey, registeredAt, firstEmission, identity, startDelay }
+  // Runtimes of 2025 have it as a constant.
+  const fixedDelay = state.runtime.constant('SubtensorModule', 'DurationOfStartCall')
+  const values = { added, owner, ownerHotkey, registeredAt, firstEmission, identity }
   const subnet = read(subnetSchema, values, 'subnet')
   if (!subnet.added) return undefined
   return {
@@ -55,7 +56,7 @@ export async function readSubnet(
     ownerHotkey: subnet.ownerHotkey,
     registeredAtBlock: subnet.registeredAt,
     started: subnet.firstEmission != null,
-    startAllowedAtBlock: subnet.registeredAt + (subnet.startDelay ?? 0),
+    startAllowedAtBlock: subnet.registeredAt + read(count, startDelay ?? fixedDelay ?? 0, 'start delay'),
     identity: subnet.identity == null ? undefined : identityOf(subnet.identity),
   }
 }

@@ -22,12 +22,7 @@ const RULES: Readonly<Record<string, Rule>> = {
   CommittingWeightsTooFast: afterLastWeights,
   ServingRateLimitExceeded: afterLastServe,
   NetworkTxRateLimitExceeded: (state, _, options) =>
-    after(
-      state,
-      ['SubtensorModule', 'LastRateLimitedBlock', { NetworkLastRegistered: null }],
-      [['SubtensorModule', 'NetworkRateLimit']],
-      options,
-    ),
+    after(state, lastNetwork(state), [['SubtensorModule', 'NetworkRateLimit']], options),
   NeedWaitingMoreBlocksToStarCall: (state, { netuid }, options) =>
     after(
       state,
@@ -53,8 +48,17 @@ export async function permittedBlock(
   return rule?.(state, subject, options)
 }
 
+/** Runtimes of 2025 keep it in an item of its own. */
+function lastNetwork({ runtime }: StateAt): StorageQuery {
+  const own = runtime.storage('SubtensorModule', 'NetworkLastRegistered') !== undefined
+  return own
+    ? ['SubtensorModule', 'NetworkLastRegistered']
+    : ['SubtensorModule', 'LastRateLimitedBlock', { NetworkLastRegistered: null }]
+}
+
+/** Its calls come after the step: `on_initialize` does it. */
 async function nextEpoch(state: StateAt, { netuid }: WaitSubject, options: AbortOptions): Promise<number> {
-  return (await readEpochClock(state, netuid, options)).nextEpochBlock + 1
+  return (await readEpochClock(state, netuid, options)).nextEpochBlock
 }
 
 /** `last` + the product of the limits; `undefined` when a part is not there. */
