@@ -8,14 +8,8 @@ import { systemClock } from '../../src/base/clock.js'
 
 /** Ten times what the slowest takes to close after its test has ended. */
 const CLOSING_MS = 5_000
-/** Not of any test: the streams and the channel of the process itself, and work of libuv that ends by itself. */
-const OWN: ReadonlySet<string> = new Set([
-  'PipeWrap',
-  'TTYWrap',
-  'FSReqCallback',
-  'FSReqPromise',
-  'Immediate',
-])
+/** Not of any test: the streams and the channel of the process itself. */
+const OWN: ReadonlySet<string> = new Set(['PipeWrap', 'TTYWrap'])
 
 /** They are no resources of the list that node gives. */
 let threads = 0
@@ -26,24 +20,38 @@ process.on('worker', (worker) => {
   })
 })
 
-/** Kinds of what would keep this process from ending. */
-function left(): readonly string[] {
+/** Kinds of what would keep this process from ending, asked by a hook that mocha waits for. */
+function active(): string[] {
   const resources = getActiveResourcesInfo().filter((kind) => !OWN.has(kind))
+  // The deadline of the hook.
+  resources.splice(resources.indexOf('Timeout'), 1)
   return [...resources, ...Array<string>(threads).fill('Worker')]
 }
 
-/** What was rejected and handled by nobody; mocha looks away from it. */
-let unhandled: string[] = []
+/** Left by files before this one in the same worker: it is told only once. */
+let known: readonly string[] = []
+
+function left(): readonly string[] {
+  const kinds = active()
+  for (const kind of known) {
+    const at = kinds.indexOf(kind)
+    if (at >= 0) kinds.splice(at, 1)
+  }
+  return kinds
+}
+
+/** What was rejected and handled by nobody, and when; mocha looks away from it. */
+const unhandled = new Map<unknown, string>()
 let title = 'no test'
 
 function note(reason: unknown): void {
-  unhandled.push(`during "${title}": ${reason instanceof Error ? reason.stack : String(reason)}`)
+  unhandled.set(reason, `during "${title}": ${reason instanceof Error ? reason.stack : String(reason)}`)
 }
 
 /** In a worker for each file, else once. */
 export const mochaHooks = {
   beforeAll(): void {
-    unhandled = []
+    unhandled.clear()
     process.on('unhandledRejection', note)
   },
 
@@ -52,15 +60,17 @@ export const mochaHooks = {
   },
 
   async afterAll(this: Mocha.Context): Promise<void> {
-    // Mocha's own timer for this hook would be found.
-    this.timeout(0)
     const endMs = systemClock.monotonicMs() + CLOSING_MS
-    while (left().length > 0 && systemClock.monotonicMs() < endMs) await systemClock.sleep(10)
+    // Mocha sets its deadline when it has been given the promise.
+    do await systemClock.sleep(10)
+    while (left().length > 0 && systemClock.monotonicMs() < endMs)
     process.off('unhandledRejection', note)
     const file = this.test?.parent?.suites[0]?.file ?? 'a file without tests'
     const kinds = left()
+    known = active()
     if (kinds.length > 0) throw new Error(`${file} leaves behind: ${kinds.join(', ')}`)
-    if (unhandled.length > 0) throw new Error(`handled by nobody in ${file}: ${unhandled.join('; ')}`)
+    if (unhandled.size > 0)
+      throw new Error(`handled by nobody in ${file}: ${[...unhandled.values()].join('; ')}`)
   },
 }
 
