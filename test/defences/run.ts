@@ -35,15 +35,16 @@ async function main(wanted: readonly string[]): Promise<number> {
   const all = await readDefences(join(projectRoot(), 'test', 'defences'))
   const defences = all.filter(({ name }) => wanted.length === 0 || wanted.includes(name))
   await using directory = await tempDir()
-  const copies = Array.from({ length: WORKERS }, (_, i) => new Copy(join(directory.path, String(i))))
-  await Promise.all(copies.map((copy) => copy.create()))
-  const untouched = await copies[0]?.outcomes(defences)
+  const first = await Copy.create(join(directory.path, '0'))
+  const copies = [first]
+  while (copies.length < WORKERS) copies.push(await first.clone(join(directory.path, String(copies.length))))
+  const untouched = await first.outcomes(defences)
   const waiting = [...defences]
   let failed = 0
   const work = async (copy: Copy) => {
     for (let defence = waiting.shift(); defence !== undefined; defence = waiting.shift()) {
       const why =
-        untouched?.get(defence.testTitle) === true
+        untouched.get(defence.testTitle) === true
           ? await copy.withoutDefence(defence)
           : 'its test does not exist, or fails on the sources as they are'
       if (why !== undefined) failed += 1
@@ -77,19 +78,28 @@ async function readDefences(directory: string): Promise<Defence[]> {
 class Copy {
   readonly #path: string
 
-  constructor(path: string) {
+  private constructor(path: string) {
     this.#path = path
   }
 
-  async create(): Promise<void> {
+  /** With everything compiled; what is compiled later is only what a patch has changed. */
+  static async create(path: string): Promise<Copy> {
     const root = projectRoot()
     for (const file of projectFiles(COPIED)) {
-      await mkdir(join(this.#path, dirname(file)), { recursive: true })
-      await cp(join(root, file), join(this.#path, file))
+      await mkdir(join(path, dirname(file)), { recursive: true })
+      await cp(join(root, file), join(path, file))
     }
-    await symlink(join(root, 'node_modules'), join(this.#path, 'node_modules'))
-    const mistakes = await this.#compile()
+    await symlink(join(root, 'node_modules'), join(path, 'node_modules'))
+    const copy = new Copy(path)
+    const mistakes = await copy.#compile()
     if (mistakes !== undefined) throw new Error(`the sources do not compile: ${mistakes}`)
+    return copy
+  }
+
+  /** Another one as it is now. */
+  async clone(path: string): Promise<Copy> {
+    await cp(this.#path, path, { recursive: true, verbatimSymlinks: true })
+    return new Copy(path)
   }
 
   /** Why the defence is not shown to be tested, or `undefined` if it is. */

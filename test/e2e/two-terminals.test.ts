@@ -6,6 +6,7 @@ import { existsSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
+import { randomFraction, systemRandom } from '../../src/base/random.js'
 import { cli, documents, exitOf, startCli } from '../kit/cli.js'
 import { testBytes } from '../kit/objects.js'
 import { type TempDir, tempDir } from '../kit/temp-dir.js'
@@ -136,12 +137,20 @@ describe('subnet-node: two terminals', function () {
   })
 })
 
+/**
+ * One that nobody listens on, and below those that a system gives to whoever asks for any: it is free for a while before it
+ * is used, and again when its first host has been killed, and other tests run meanwhile.
+ */
 async function freePort(): Promise<string> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const address = server.address()
-  server.close()
-  await once(server, 'close')
-  assert.ok(typeof address === 'object' && address !== null)
-  return String(address.port)
+  for (;;) {
+    const port = 10_000 + Math.floor(randomFraction(systemRandom) * 20_000)
+    const server = createServer()
+    const isFree = await new Promise<boolean>((resolve) => {
+      server.once('error', () => resolve(false)).listen(port, '127.0.0.1', () => resolve(true))
+    })
+    if (!isFree) continue
+    server.close()
+    await once(server, 'close')
+    return String(port)
+  }
 }

@@ -1,6 +1,7 @@
 /**
  * `kill -9` of a miner that stores, again and again on the same directory: what it acknowledged is there. The moments
- * are drawn from a seed; `SUBNET_TEST_KILLS=50` has all of them, without it a few that the normal run has time for.
+ * are drawn from a seed; `SUBNET_TEST_KILLS=50` (`npm run test:long`) has all of them, without it a few that the normal run
+ * has time for.
  */
 import assert from 'node:assert/strict'
 import { fork } from 'node:child_process'

@@ -1,6 +1,6 @@
 /**
- * Every message and every server against a hostile peer. `FUZZ_CASES` is the number of cases (default 100,000), one in
- * fifty of them a whole stream; `FUZZ_SEED` replays a run.
+ * Every message and every server against a hostile peer. `FUZZ_CASES` is the number of cases (default 100,000, a
+ * million in `npm run test:long`), one in fifty of them a whole stream; `FUZZ_SEED` replays a run.
  */
 import assert from 'node:assert/strict'
 import { equals } from 'uint8arrays'
