@@ -6,6 +6,7 @@ import { ATTESTATION_RENEW_BLOCKS, type Attestation, type Role } from '../../pro
 import { Sessions } from '../../protocols/hello/sessions.js'
 import type { Clock } from '../base/clock.js'
 import { SubnetError } from '../base/errors.js'
+import { type Startable, step } from '../base/lifecycle.js'
 import type { Logger } from '../base/log.js'
 import type { Chain, ChainConstants } from '../chain/chain.js'
 import type { SubnetView } from '../chain/subnet-view.js'
@@ -37,6 +38,8 @@ export interface NetworkInit {
 
 export interface Network {
   readonly net: Net
+  /** Cuts off, at every new metagraph, whoever has lost what its sessions stand on. Runs while `net` does. */
+  readonly reviewing: Startable
   readonly sessions: Sessions
   readonly authority: Authority
   readonly domain: WireDomain
@@ -73,7 +76,14 @@ export function createNetwork(components: NetworkComponents, init: NetworkInit):
     return current
   }
   const sessions = new Sessions({ net, clock, authority, logger, attest }, { domain })
-  return { net, sessions, authority, domain }
+  let unsubscribe: (() => void) | undefined
+  const reviewing = step({
+    start: async () => {
+      unsubscribe = view.onChange(() => sessions.review())
+    },
+    stop: async () => unsubscribe?.(),
+  })
+  return { net, reviewing, sessions, authority, domain }
 }
 
 function authorityOf(view: SubnetView): Authority {

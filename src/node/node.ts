@@ -271,7 +271,7 @@ export class SubnetNode implements Startable {
         announce: this.#init.announce,
       },
     )
-    const { net, domain } = network
+    const { net, reviewing, domain } = network
     const actors = new ActorSystem({ clock, log: logger }, { onFailure })
     const components = { ...network, clock, random, logger, actors, chain, view, signer: hotkey }
     const role =
@@ -281,7 +281,7 @@ export class SubnetNode implements Startable {
     const keeping = membership.keep(() => ({ peerId: net.peerId, addresses: net.addresses() }))
     // Stopped in reverse: nobody new comes in, then actors end, then the stores close.
     const neighbours = new Neighbours(components)
-    const serving = sequence([role, step({ stop: () => actors.stop() }), net, keeping, neighbours])
+    const serving = sequence([role, step({ stop: () => actors.stop() }), net, reviewing, keeping, neighbours])
     await serving.start(options)
     const identity = {
       role: this.#init.role,
