@@ -9,8 +9,8 @@ import { SubnetError } from '../base/errors.js'
 import { type Startable, step } from '../base/lifecycle.js'
 import type { Logger } from '../base/log.js'
 import type { Chain, ChainConstants } from '../chain/chain.js'
+import { publicNetwork } from '../chain/public-networks.js'
 import type { SubnetView } from '../chain/subnet-view.js'
-import { isPublicNetwork } from '../chain/subtensor/networks.js'
 import type { Signer } from '../crypto/keys.js'
 import { Libp2pNet } from '../net/libp2p-net.js'
 import type { Net } from '../net/net.js'
@@ -48,7 +48,7 @@ export interface Network {
 export function createNetwork(components: NetworkComponents, init: NetworkInit): Network {
   const { clock, logger, chain, view, signer } = components
   const domain = wireDomain(chain.constants)
-  const isPublic = isPublicNetwork(chain.constants.genesisHash)
+  const isPublic = publicNetwork(chain.constants.genesisHash) !== undefined
   const net = new Libp2pNet(
     {
       netuid: domain.netuid,

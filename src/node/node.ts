@@ -72,6 +72,8 @@ export interface NodeInit {
   readonly housekeeping?: Housekeeping
   /** Validator: between two visits to each miner. */
   readonly visitIntervalMs?: number
+  /** Validator: directory of the salts of hidden weights, which whoever else sets weights with this hotkey must share. */
+  readonly weightsPath?: string
   /** Validator: what weights it wants, asked once an epoch. */
   readonly weightTarget?: WeightProvider
 }
@@ -311,7 +313,7 @@ export class SubnetNode implements Startable {
       domain,
       path: joinPath(this.#init.dataPath, 'ledger'),
       visitIntervalMs: this.#init.visitIntervalMs ?? VISIT_INTERVAL_MS,
-      weightsPath: joinPath(this.#init.dataPath, 'weights'),
+      weightsPath: this.#init.weightsPath ?? joinPath(this.#init.dataPath, 'weights'),
       weightTarget: this.#init.weightTarget,
     })
   }

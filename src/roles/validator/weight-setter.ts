@@ -23,7 +23,7 @@ export interface WeightSetterComponents {
 
 export interface WeightSetterInit {
   readonly hotkey: Signer
-  /** Directory of the journal, of one process at a time. */
+  /** Directory of the journals: the same for every process that sets weights with this hotkey. */
   readonly path: string
 }
 
@@ -59,19 +59,27 @@ export class WeightSetter {
   async plan(target: WeightTarget, options: AbortOptions = {}): Promise<WeightsPlan> {
     const { chain, clock } = this.#components
     const plan = await planWeights(chain, target, { hotkey: this.#address, nowMs: clock.nowMs() }, options)
-    await this.#refuseWhilePending(plan, options)
+    const pending = await this.#journal.read()
+    if (pending.some(({ landed }) => landed === undefined))
+      await this.#journal.exclusively(() => this.#refuseWhilePending(plan, options), options)
     return plan
   }
 
-  /** Resolves once they, or their commit, are in a block. */
+  /** Resolves once they, or their commit, are in a block. Rejects with `BUSY` while another process is at it. */
   async send(plan: WeightsPlan, options: AbortOptions = {}): Promise<void> {
     const { chain } = this.#components
     if (plan.method === 'set') await chain.setWeights(this.#hotkey, plan.weights, options)
-    else await this.#commit(plan, options)
+    else await this.#journal.exclusively(() => this.#commit(plan, options), options)
   }
 
   /** Reveals whatever may be revealed now; every commit that was open, oldest first, with what became of it. */
   async reveal(options: AbortOptions = {}): Promise<RevealOutcome[]> {
+    // Most often there is nothing to take turns for.
+    if ((await this.#journal.read()).length === 0) return []
+    return await this.#journal.exclusively(() => this.#reveal(options), options)
+  }
+
+  async #reveal(options: AbortOptions): Promise<RevealOutcome[]> {
     const { chain } = this.#components
     const outcomes: RevealOutcome[] = []
     const open = await this.#journal.read()
@@ -92,6 +100,8 @@ export class WeightSetter {
 
   async #commit(plan: WeightsPlan, options: AbortOptions): Promise<void> {
     const { chain, random } = this.#components
+    // Since the plan was made another process may have sent one.
+    await this.#refuseWhilePending(plan, options)
     const bytes = random.bytes(2 * SALT_WORDS)
     const salt = Array.from(
       { length: SALT_WORDS },
