@@ -7,7 +7,7 @@ import type { AbortOptions } from '../../base/abort.js'
 import type { Clock } from '../../base/clock.js'
 import { isSubnetError } from '../../base/errors.js'
 import type { Random } from '../../base/random.js'
-import type { Chain, Metagraph } from '../../chain/chain.js'
+import type { Chain, Metagraph, Neuron } from '../../chain/chain.js'
 import { IN_FLIGHT_BLOCKS } from '../../chain/in-flight.js'
 import { weightsCommitHash } from '../../chain/weights-commit.js'
 import { type Signer, toSs58 } from '../../crypto/keys.js'
@@ -108,7 +108,15 @@ export class WeightSetter {
       (_, i) => (bytes[2 * i] ?? 0) * 256 + (bytes[2 * i + 1] ?? 0),
     )
     const { uids, values, versionKey } = plan.weights
-    const pending = { uids: [...uids], values: [...values], versionKey, salt, sentBlock: plan.block }
+    const updatedBlock = this.#neuron(await chain.metagraph(options))?.lastUpdateBlock ?? plan.block
+    const pending = {
+      uids: [...uids],
+      values: [...values],
+      versionKey,
+      salt,
+      sentBlock: plan.block,
+      updatedBlock,
+    }
     const before = await this.#journal.read()
     await this.#journal.write([...before, pending])
     const hash = weightsCommitHash({ hotkey: this.#address, netuid: chain.constants.netuid, reveal: pending })
@@ -123,11 +131,18 @@ export class WeightSetter {
     await this.#journal.write([...before, located])
   }
 
-  /** With the block and epoch of the commit, once the chain shows it: committing counts as an update. */
-  async #locate(pending: PendingReveal, now: Metagraph, options: AbortOptions): Promise<PendingReveal> {
-    if (pending.landed !== undefined) return pending
-    const neuron = now.neurons.find(({ hotkey }) => hotkey === this.#address)
-    if (neuron === undefined || neuron.lastUpdateBlock <= pending.sentBlock) return pending
+  /**
+   * With the block and epoch of the commit, once the chain shows it: committing counts as an update. An update that is older
+   * than the block says that a reorganisation has put the commit into another one, perhaps of another epoch.
+   */
+  async #locate(found: PendingReveal, now: Metagraph, options: AbortOptions): Promise<PendingReveal> {
+    const neuron = this.#neuron(now)
+    const { landed, ...pending } = found
+    // A node that lags behind, or a chain that is being made anew, says nothing yet of that block.
+    if (landed !== undefined && (now.block < landed.block || (neuron?.lastUpdateBlock ?? 0) >= landed.block))
+      return found
+    if (neuron === undefined || neuron.lastUpdateBlock <= (pending.updatedBlock ?? pending.sentBlock))
+      return pending
     const block = neuron.lastUpdateBlock
     try {
       const { epoch } = await this.#components.chain.metagraph({ ...options, at: block })
@@ -137,6 +152,10 @@ export class WeightSetter {
       if (!isSubnetError(error, 'CHAIN_REFUSED')) throw error
       return { ...pending, landed: { block, epoch: Math.max(0, now.epoch - 1) } }
     }
+  }
+
+  #neuron({ neurons }: Metagraph): Neuron | undefined {
+    return neurons.find(({ hotkey }) => hotkey === this.#address)
   }
 
   async #settle(
@@ -156,14 +175,18 @@ export class WeightSetter {
     if (callEpoch < dueEpoch) {
       return { state: 'waiting', fromBlock: nextEpochBlock + (dueEpoch - epoch - 1) * rules.tempo }
     }
-    if (callEpoch > dueEpoch) return { state: 'lost', reason: 'ExpiredWeightCommit' }
+    // One epoch later a reorganisation may still have moved it there: the chain knows, and a refusal costs nothing.
+    const isLate = callEpoch > dueEpoch
     try {
       await this.#components.chain.revealWeights(this.#hotkey, pending, options)
       return { state: 'revealed' }
     } catch (error) {
       if (!isSubnetError(error, 'CHAIN_REFUSED')) throw error
       const reason = String(error.data.reason)
-      return reason === 'RevealTooEarly' ? { state: 'waiting' } : { state: 'lost', reason }
+      // A pool has one code for too early and too late.
+      if (reason === 'RevealTooEarly')
+        return isLate ? { state: 'lost', reason: 'ExpiredWeightCommit' } : { state: 'waiting' }
+      return { state: 'lost', reason }
     }
   }
 

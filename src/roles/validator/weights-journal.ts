@@ -26,6 +26,8 @@ const pendingSchema = z.strictObject({
   }),
   /** Head when the commit was sent. */
   sentBlock: block,
+  /** When the hotkey had last updated its weights then: a later update is the commit's. */
+  updatedBlock: block.optional(),
   /** Where it got into the chain; absent until that is known. */
   landed: z.strictObject({ block, epoch: block }).optional(),
 })
