@@ -79,6 +79,8 @@ export class Sessions {
   readonly #dialing = new Map<string, Promise<Session>>()
   readonly #waiters = new Map<string, Set<Waiter>>()
   readonly #conduct: Conduct
+  /** Streams that are being served, by whom they are served to. */
+  readonly #serving = new Map<Session, Set<Duplex>>()
   readonly #hellos: (protocol: string, peerId: string) => SubnetError | undefined
 
   constructor(components: SessionsComponents, init: SessionsInit) {
@@ -132,6 +134,28 @@ export class Sessions {
     return await raceAbort(dialing, options.signal)
   }
 
+  /**
+   * For every new metagraph: a hotkey that is not registered any more loses its connection, and one that lost its permit
+   * the streams that it had opened as a validator. What they open next is refused like anybody's.
+   */
+  review(): void {
+    // A later hello may have put another session in its place; the streams that were opened before stay its own.
+    for (const session of new Set([...this.#sessions.values(), ...this.#serving.keys()])) {
+      if (this.#mayAct(session)) continue
+      const { peerId, key } = session
+      const isMember = this.#components.authority.isRegistered(key)
+      const lost = isMember ? 'has no validator permit any more' : 'is not registered any more'
+      const reason = new SubnetError('REFUSED', `${toSs58(key)} ${lost}`, { data: { peer: peerId } })
+      for (const duplex of this.#serving.get(session) ?? []) duplex.abort(reason)
+      if (isMember || this.#sessions.get(peerId) !== session) continue
+      this.#forget(peerId)
+      this.#components.net.disconnect(peerId).catch((error: unknown) => {
+        // It cannot do anything all the same: without its session nothing is served.
+        this.#report(this.#protocol, peerId, error)
+      })
+    }
+  }
+
   /** Serves a protocol to greeted peers of these roles only. */
   handle(limits: SessionLimits, roles: readonly Role[], handler: SessionHandler): void {
     const openings = this.#openings(limits.opens)
@@ -154,11 +178,22 @@ export class Sessions {
         await this.#frames(duplex).fail(busy)
         return
       }
-      await handler(duplex, session).catch((error: unknown) => {
+      await this.#serve(session, duplex, handler).catch((error: unknown) => {
         this.#conduct.note(names, error)
         this.#report(limits.id, session.peerId, error)
       })
     })
+  }
+
+  async #serve(session: Session, duplex: Duplex, handler: SessionHandler): Promise<void> {
+    const streams = this.#serving.get(session) ?? new Set()
+    this.#serving.set(session, streams.add(duplex))
+    try {
+      await handler(duplex, session)
+    } finally {
+      streams.delete(duplex)
+      if (streams.size === 0) this.#serving.delete(session)
+    }
   }
 
   /** Why a peer that made too many faults is not heard now, if it did. */
@@ -184,7 +219,7 @@ export class Sessions {
     }
   }
 
-  /** Authority is read at every stream: a hotkey that lost its registration loses access, not at its next hello. */
+  /** Authority is read at every stream, and for open ones at every metagraph: see `review`. */
   #mayAct(session: Session): boolean {
     if (session.role === 'client') return true
     if (session.role === 'validator') return this.#components.authority.isValidator(session.key)

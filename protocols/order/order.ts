@@ -64,20 +64,23 @@ export function checkOrder(order: Order, check: OrderCheck): void {
   if (order.verb !== check.verb) refuse(`it permits ${order.verb}, not ${check.verb}`)
   if (!sameKey(order.miner, check.miner)) refuse('it is for another miner')
   if (!sameKey(order.client, check.client)) refuse('it is for another client')
-  checkOrderTime(order, check.authority.block)
-  if (!check.authority.isValidator(order.validator)) refuse('its signer has no validator permit')
+  checkOrderStands(order, check.authority)
   if (!verifySignature('sr25519', order.validator, orderBytes(order, check.domain), order.signature)) {
     throw new SubnetError('BAD_SIGNATURE', 'order: the signature does not verify')
   }
 }
 
 /**
- * Throws `REFUSED` once the order has expired. Asked again at every request on a stream: a stream may outlive its
- * order, and what was used of an order is forgotten when it expires.
+ * Throws `REFUSED` once the order has expired or its signer has no permit any more. Asked again at every request on a
+ * stream: a stream may outlive its order, what was used of an order is forgotten when it expires, and a validator that has
+ * left the subnet gives nothing away.
  */
-export function checkOrderTime(order: Order, block: number): void {
-  if (order.expiresBlock < block) {
+export function checkOrderStands(order: Order, authority: Pick<Authority, 'block' | 'isValidator'>): void {
+  if (order.expiresBlock < authority.block) {
     throw new SubnetError('REFUSED', `order: it expired at block ${order.expiresBlock}`)
+  }
+  if (!authority.isValidator(order.validator)) {
+    throw new SubnetError('REFUSED', 'order: its signer has no validator permit')
   }
 }
 

@@ -93,6 +93,11 @@ export function serveOrders(components: OrderServerComponents, init: OrderServer
     const { type, request } = await frames.readMessage(requestSchema, 'order request', {
       headerBytesMax: ORDER_REQUEST_BYTES_MAX,
     })
+    if (!authority.isValidator(init.validator)) {
+      // Its heads may be behind the client's by a block; after that nobody asks it any more.
+      const text = 'this validator has no permit now: ask another one'
+      throw new SubnetError('BUSY', text, { data: { retryAfterMs: PERMIT_PAUSE_MS } })
+    }
     if (type === 'renew') {
       const renewal = decodeMessage(renewBodySchema, request.body, 'renew')
       await openRequest('order.renew', request, await owners.ownerOf(renewal.object))
@@ -127,6 +132,8 @@ export function serveOrders(components: OrderServerComponents, init: OrderServer
   })
 }
 
+/** After which one without a permit may be asked again. */
+const PERMIT_PAUSE_MS = 1_000
 /** From a commit's request to its last byte: the largest at 4 Mbit/s. */
 export const COMMIT_TIMEOUT_MS = 300_000
 /** Fewest bytes a manifest has for a chunk: its digest and its audit root. */

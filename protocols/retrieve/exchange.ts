@@ -229,6 +229,8 @@ export class RetrieveExchange {
   }
 
   async #fetch(request: GetRequest): Promise<Body> {
+    // Again: what waited for credit or a receipt may have waited for long.
+    this.#components.right.check()
     const release = await this.#components.memory.acquire(bytesMax(request), this.#scope)
     try {
       return { answer: await this.#read(request), release }

@@ -6,7 +6,7 @@ import type { Authority } from '../hello/attestation.js'
 import type { PeerComponents } from '../hello/exchange.js'
 import { serve } from '../hello/exchange.js'
 import type { Order } from '../order/order.js'
-import { checkOrder, checkOrderTime, OPEN_BYTES_MAX } from '../order/order.js'
+import { checkOrder, checkOrderStands, OPEN_BYTES_MAX } from '../order/order.js'
 import {
   BODIES_BYTES_MAX,
   type ChunkRange,
@@ -90,15 +90,10 @@ export function serveRetrieve(components: RetrieveServerComponents, init: Retrie
   })
 }
 
-function ofOrder(
-  order: Order,
-  authority: Pick<Authority, 'block'>,
-  handler: RetrieveHandler,
-  confirmed: Confirmed,
-): Right {
+function ofOrder(order: Order, authority: Authority, handler: RetrieveHandler, confirmed: Confirmed): Right {
   return {
     confirmed,
-    check: () => checkOrderTime(order, authority.block),
+    check: () => checkOrderStands(order, authority),
     read: (digest, firstLeaf, leaves) => handler.read(order, digest, firstLeaf, leaves),
     served: (bytes) => handler.served(order, bytes),
   }

@@ -19,7 +19,7 @@ import type { PeerComponents } from '../hello/exchange.js'
 import { serve } from '../hello/exchange.js'
 import type { LeaseEntry, SignedLease } from '../lease/lease.js'
 import type { Order } from '../order/order.js'
-import { checkOrder, checkOrderTime, OPEN_BYTES_MAX } from '../order/order.js'
+import { checkOrder, checkOrderStands, OPEN_BYTES_MAX } from '../order/order.js'
 import { toBits } from './bits.js'
 import type { StoreRequest } from './messages.js'
 import {
@@ -88,7 +88,7 @@ export function serveStore(components: StoreServerComponents, init: StoreServerI
 interface ExchangeComponents {
   readonly frames: FrameStream
   readonly order: Order
-  readonly authority: Pick<Authority, 'block'>
+  readonly authority: Authority
   readonly handler: StoreHandler
   readonly buffers: BufferPool
 }
@@ -97,7 +97,7 @@ interface ExchangeComponents {
 class StoreExchange {
   readonly #frames: FrameStream
   readonly #order: Order
-  readonly #authority: Pick<Authority, 'block'>
+  readonly #authority: Authority
   readonly #handler: StoreHandler
   readonly #buffers: BufferPool
   /** Chunks until their answer is written: what a peer that reads no answers can make us remember. */
@@ -124,7 +124,7 @@ class StoreExchange {
           signal,
         })
         if (request === undefined) break
-        checkOrderTime(this.#order, this.#authority.block)
+        checkOrderStands(this.#order, this.#authority)
         if (request.type === 'chunk') await this.#receive(request)
         else if (request.type === 'have') await this.#have(request.digests)
         else await this.#lease(request)

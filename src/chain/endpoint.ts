@@ -20,21 +20,24 @@ export interface ChainComponents {
 export interface ChainInit {
   /** The subnet: by default a devchain's first; on a real chain it must be given. */
   readonly netuid?: number | undefined
+  /** How long `start` tries to reach the chain. Default: half a minute or more, for nodes may begin before their chain. */
+  readonly startTimeoutMs?: number | undefined
 }
 
 const SUPPORTED = `write dev://host:port for a devchain, or ${ENDPOINT_FORMS}`
 
 /** The chain at `endpoint`, seen from one subnet; throws `CONFIG` for an endpoint that is malformed or not supported. */
 export function connectChain(endpoint: string, components: ChainComponents, init: ChainInit = {}): Chain {
-  const { netuid } = init
+  const { netuid, startTimeoutMs } = init
+  const patience = startTimeoutMs === undefined ? {} : { startTimeoutMs }
   const subtensor = subtensorEndpoints(endpoint)
   if (subtensor === undefined) {
-    const api = new DevchainClient(components, { authority: devchainAuthority(endpoint) })
+    const api = new DevchainClient(components, { authority: devchainAuthority(endpoint), ...patience })
     return new DevchainAdapter({ api, clock: components.clock }, netuid === undefined ? {} : { netuid })
   }
   if (netuid === undefined)
     throw new SubnetError('CONFIG', `${endpoint} has many subnets: --netuid is needed`)
-  return new SubtensorChain(components, { ...subtensor, netuid })
+  return new SubtensorChain(components, { ...subtensor, netuid, ...patience })
 }
 
 /** A devchain of this process as a `Chain`. Its owner starts and stops the devchain. */

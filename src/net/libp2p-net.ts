@@ -145,6 +145,8 @@ export class Libp2pNet implements Net {
   }
 
   async disconnect(peerId: string): Promise<void> {
+    const cut = new SubnetError('DISCONNECTED', `${peerId} was disconnected`)
+    for (const duplex of this.#duplexes) if (duplex.remotePeer === peerId) duplex.abort(cut)
     const connections = this.#running().getConnections(parsePeerId(peerId))
     await Promise.all(connections.map((connection) => this.#close(connection)))
   }

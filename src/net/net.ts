@@ -67,7 +67,7 @@ export interface Net extends Startable {
    */
   open(peer: PeerAddress, protocol: string, options?: AbortOptions): Promise<Duplex>
 
-  /** Closes every connection to the peer. */
+  /** Ends every stream with the peer at once, then closes every connection to it. */
   disconnect(peerId: string): Promise<void>
 
   /** Calls back once when the last connection to a peer is gone, not at our own stop. Returns the function that unregisters. */

@@ -86,7 +86,7 @@ export class SubnetClient implements Startable {
         { clock, logger, chain, view, signer },
         { role: 'client', peerKeySeed: random.bytes(32), listen: [] },
       )
-      const { net } = network
+      const { net, reviewing } = network
       const neighbours = new Neighbours({ net, view, clock, random, logger })
       const findProviders = dhtSearch({ net, neighbours, clock })
       const coding = codingPool(this.#init.codingThreads ?? defaultCodingThreads())
@@ -99,7 +99,7 @@ export class SubnetClient implements Startable {
           defaultLeaseBlocks: this.#init.defaultLeaseBlocks ?? DEFAULT_LEASE_BLOCKS,
         },
       )
-      const parts = sequence([coding, net, step({ stop: () => neighbours.stop() })])
+      const parts = sequence([coding, net, reviewing, step({ stop: () => neighbours.stop() })])
       await parts.start(options)
       this.#running = { parts: [base, parts], chain, view, network, signer, storage }
     } catch (error) {

@@ -41,6 +41,8 @@ export interface DoctorComponents {
 }
 
 const CHAIN_TIMEOUT_MS = 5_000
+/** `data.reason` of a chain that is none of those it is taken for. */
+const OTHER_CHAIN: ReadonlySet<string> = new Set(['WrongGenesis', 'PublicGenesis', 'GenesisChanged'])
 /** A chain that makes no block in so many times its block time stands still. */
 const BLOCKS_LATE_MAX = 3
 /** Wall clock against monotonic clock over a block or two: more is somebody setting the clock. */
@@ -161,24 +163,36 @@ async function checkChain(components: DoctorComponents, init: DoctorInit): Promi
   const { clock } = components
   const given = init.chain
   if (typeof given !== 'string') return await onChain(components, init, given)
-  using scope = deadline(clock, CHAIN_TIMEOUT_MS, `the chain at ${given}`)
+  // Its own patience says what it tried; whatever else it waits for on the way ends with the deadline.
+  using scope = deadline(clock, 2 * CHAIN_TIMEOUT_MS, `the chain at ${given}`)
   let chain: Chain
   try {
-    chain = connectChain(given, components, init)
+    chain = connectChain(given, components, { netuid: init.netuid, startTimeoutMs: CHAIN_TIMEOUT_MS })
     await chain.start({ signal: scope.signal })
   } catch (error) {
-    const { code, message } = toSubnetError(error)
-    const text =
-      code === 'TIMEOUT' ? `nothing answers at ${given} within ${CHAIN_TIMEOUT_MS / 1000} s` : message
-    const remedy =
-      'check --subtensor.chain_endpoint; for a chain of this machine start a node, or subnet-node devchain'
-    return [failed('chain', text, remedy, code === 'CONFIG' ? 'CONFIG' : 'CHAIN_UNAVAILABLE')]
+    return [noChain(error)]
   }
   try {
     return await onChain(components, init, chain)
   } finally {
     await chain.stop()
   }
+}
+
+/** Which of them it is that fails, of those that need no more than a connection. */
+function noChain(error: unknown): Finding {
+  const { code, message, data } = toSubnetError(error)
+  const reason = String(data.reason)
+  if (OTHER_CHAIN.has(reason)) {
+    const remedy =
+      'name an endpoint of the network that you mean with --subtensor.chain_endpoint, or another network with --subtensor.network'
+    return failed('genesis', message, remedy, 'CONFIG')
+  }
+  if (reason === 'SubnetNotExists')
+    return failed('subnet', message, 'check --netuid: "subnet list" shows which there are', 'CONFIG')
+  const remedy =
+    'check --subtensor.chain_endpoint; for a chain of this machine start a node, or subnet-node devchain'
+  return failed('chain', message, remedy, code === 'CONFIG' ? 'CONFIG' : 'CHAIN_UNAVAILABLE')
 }
 
 async function onChain({ clock }: DoctorComponents, init: DoctorInit, chain: Chain): Promise<Finding[]> {

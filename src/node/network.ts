@@ -6,10 +6,11 @@ import { ATTESTATION_RENEW_BLOCKS, type Attestation, type Role } from '../../pro
 import { Sessions } from '../../protocols/hello/sessions.js'
 import type { Clock } from '../base/clock.js'
 import { SubnetError } from '../base/errors.js'
+import { type Startable, step } from '../base/lifecycle.js'
 import type { Logger } from '../base/log.js'
 import type { Chain, ChainConstants } from '../chain/chain.js'
+import { publicNetwork } from '../chain/public-networks.js'
 import type { SubnetView } from '../chain/subnet-view.js'
-import { isPublicNetwork } from '../chain/subtensor/networks.js'
 import type { Signer } from '../crypto/keys.js'
 import { Libp2pNet } from '../net/libp2p-net.js'
 import type { Net } from '../net/net.js'
@@ -37,6 +38,8 @@ export interface NetworkInit {
 
 export interface Network {
   readonly net: Net
+  /** Cuts off, at every new metagraph, whoever has lost what its sessions stand on. Runs while `net` does. */
+  readonly reviewing: Startable
   readonly sessions: Sessions
   readonly authority: Authority
   readonly domain: WireDomain
@@ -45,7 +48,7 @@ export interface Network {
 export function createNetwork(components: NetworkComponents, init: NetworkInit): Network {
   const { clock, logger, chain, view, signer } = components
   const domain = wireDomain(chain.constants)
-  const isPublic = isPublicNetwork(chain.constants.genesisHash)
+  const isPublic = publicNetwork(chain.constants.genesisHash) !== undefined
   const net = new Libp2pNet(
     {
       netuid: domain.netuid,
@@ -73,7 +76,14 @@ export function createNetwork(components: NetworkComponents, init: NetworkInit):
     return current
   }
   const sessions = new Sessions({ net, clock, authority, logger, attest }, { domain })
-  return { net, sessions, authority, domain }
+  let unsubscribe: (() => void) | undefined
+  const reviewing = step({
+    start: async () => {
+      unsubscribe = view.onChange(() => sessions.review())
+    },
+    stop: async () => unsubscribe?.(),
+  })
+  return { net, reviewing, sessions, authority, domain }
 }
 
 function authorityOf(view: SubnetView): Authority {

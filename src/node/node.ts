@@ -72,6 +72,8 @@ export interface NodeInit {
   readonly housekeeping?: Housekeeping
   /** Validator: between two visits to each miner. */
   readonly visitIntervalMs?: number
+  /** Validator: directory of the salts of hidden weights, which whoever else sets weights with this hotkey must share. */
+  readonly weightsPath?: string
   /** Validator: what weights it wants, asked once an epoch. */
   readonly weightTarget?: WeightProvider
 }
@@ -271,7 +273,7 @@ export class SubnetNode implements Startable {
         announce: this.#init.announce,
       },
     )
-    const { net, domain } = network
+    const { net, reviewing, domain } = network
     const actors = new ActorSystem({ clock, log: logger }, { onFailure })
     const components = { ...network, clock, random, logger, actors, chain, view, signer: hotkey }
     const role =
@@ -281,7 +283,7 @@ export class SubnetNode implements Startable {
     const keeping = membership.keep(() => ({ peerId: net.peerId, addresses: net.addresses() }))
     // Stopped in reverse: nobody new comes in, then actors end, then the stores close.
     const neighbours = new Neighbours(components)
-    const serving = sequence([role, step({ stop: () => actors.stop() }), net, keeping, neighbours])
+    const serving = sequence([role, step({ stop: () => actors.stop() }), net, reviewing, keeping, neighbours])
     await serving.start(options)
     const identity = {
       role: this.#init.role,
@@ -311,7 +313,7 @@ export class SubnetNode implements Startable {
       domain,
       path: joinPath(this.#init.dataPath, 'ledger'),
       visitIntervalMs: this.#init.visitIntervalMs ?? VISIT_INTERVAL_MS,
-      weightsPath: joinPath(this.#init.dataPath, 'weights'),
+      weightsPath: this.#init.weightsPath ?? joinPath(this.#init.dataPath, 'weights'),
       weightTarget: this.#init.weightTarget,
     })
   }

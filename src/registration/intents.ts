@@ -32,6 +32,11 @@ export interface SpendingOptions extends AbortOptions {
   readonly absent: boolean
 }
 
+const SPENDING = {
+  code: 'BUSY',
+  advice: 'is in use by another command that spends now: wait until it has ended, then run this one again',
+} as const
+
 /** One file per chain, payer and call. */
 export class Intents {
   readonly #components: IntentsComponents
@@ -55,7 +60,7 @@ export class Intents {
     options: SpendingOptions,
   ): Promise<T> {
     // Two commands at once would both find nothing written yet.
-    const lock = dataLock(this.#directory)
+    const lock = dataLock(this.#directory, SPENDING)
     await lock.start(options)
     try {
       return await this.#spend(call, coldkey, send, options)

@@ -10,8 +10,9 @@ import { seededRandom } from '../../src/base/random.js'
 import { MIB } from '../../src/base/units.js'
 import type { Chain } from '../../src/chain/chain.js'
 import { Devchain } from '../../src/chain/devchain/devchain.js'
+import type { GenesisSpec } from '../../src/chain/devchain/genesis.js'
 import { localChain } from '../../src/chain/endpoint.js'
-import { toSs58 } from '../../src/crypto/keys.js'
+import { type Signer, sr25519Signer, toSs58 } from '../../src/crypto/keys.js'
 import { type ClientOptions, createClient, type SubnetClient } from '../../src/node/client.js'
 import { createNode, loadOrCreateWallet, ownWallet, type SubnetNode } from '../../src/node/node.js'
 import type { AllowanceInit } from '../../src/roles/miner/allowance.js'
@@ -30,6 +31,12 @@ export interface LocalNetworkInit {
   readonly allowance?: AllowanceInit
   /** By name: nodes that misbehave. */
   readonly tampers?: Readonly<Record<string, Tamper>>
+  /** Names that get the first uids, in this order. */
+  readonly firstUids?: readonly string[]
+  /** What the devchain is to start with besides. */
+  readonly genesis?: Partial<Pick<GenesisSpec, 'tempo' | 'parameters'>>
+  /** Whether nodes see the faucet. Default true; without, one that was pruned does not come back, as on a real chain. */
+  readonly faucet?: boolean
   readonly logger?: Logger
 }
 
@@ -66,7 +73,8 @@ export class LocalNetwork implements AsyncDisposable {
   /** Resolves when every validator has heard from every miner. */
   static async start(init: LocalNetworkInit): Promise<LocalNetwork> {
     const directory = await tempDir()
-    const names = [...numbered('validator', init.validators), ...numbered('miner', init.miners)]
+    const all = [...numbered('validator', init.validators), ...numbered('miner', init.miners)]
+    const names = [...new Set([...(init.firstUids ?? []), ...all])]
     const neurons = await Promise.all(
       names.map(async (name) => {
         const wallet = ownWallet(join(directory.path, name))
@@ -83,6 +91,7 @@ export class LocalNetwork implements AsyncDisposable {
           netuid: 1,
           blockMs: BLOCK_MS,
           tempo: 20,
+          ...init.genesis,
           neurons: neurons.map(({ name: _, ...neuron }) => neuron),
         },
       },
@@ -113,6 +122,15 @@ export class LocalNetwork implements AsyncDisposable {
     const running = this.#nodes.get(name)
     if (running === undefined) throw new Error(`${name} is not running`)
     return running.node
+  }
+
+  /** The keys of a node, whether it runs or not. */
+  async keysOf(name: string): Promise<{ readonly hotkey: Signer; readonly coldkey: Signer }> {
+    const random = seededRandom(name)
+    const wallet = ownWallet(join(this.#directory.path, name))
+    // The first thing that a new wallet draws.
+    const coldkey = sr25519Signer(random.bytes(32))
+    return { hotkey: (await loadOrCreateWallet(wallet, random)).hotkey, coldkey }
   }
 
   /** By SS58 address. */
@@ -198,8 +216,17 @@ export class LocalNetwork implements AsyncDisposable {
   async #chain(): Promise<Chain> {
     const chain = localChain(this.devchain, { clock: systemClock })
     await chain.start()
-    return chain
+    return this.#init.faucet === false ? withoutFaucet(chain) : chain
   }
+}
+
+function withoutFaucet(chain: Chain): Chain {
+  return new Proxy(chain, {
+    get(target, name) {
+      const value: unknown = name === 'faucet' ? undefined : Reflect.get(target, name, target)
+      return typeof value === 'function' ? value.bind(target) : value
+    },
+  })
 }
 
 function numbered(role: string, count: number): string[] {

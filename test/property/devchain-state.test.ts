@@ -49,6 +49,7 @@ const coldkeyCall: fc.Arbitrary<Call> = fc.oneof(
   fc.record({ kind: kind('stake'), netuid, hotkey, amountRao }),
   fc.record({ kind: kind('registerSubnet'), hotkey }),
   fc.record({ kind: kind('startSubnet'), netuid }),
+  fc.record({ kind: kind('swapHotkey'), hotkey, newHotkey: hotkey }),
   fc.record({
     kind: kind('setParameter'),
     netuid,

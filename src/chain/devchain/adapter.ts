@@ -29,6 +29,7 @@ import type { DevchainApi, Result } from './api.js'
 import { refusePublicGenesis } from './genesis.js'
 import { refusalOf, refused } from './refusals.js'
 import type { Call } from './state.js'
+import type { SwapHotkey } from './swap.js'
 import { DevchainWriter } from './writer.js'
 
 const CACHED_BLOCKS_MAX = 8
@@ -250,6 +251,14 @@ export class DevchainAdapter implements Chain {
   ): Promise<void> {
     const { netuid, name, value } = request
     await this.#write(request.coldkey, { kind: 'setParameter', netuid, name, value }, options)
+  }
+
+  /** Beyond the port: nothing of ours swaps, but everything must bear that others do (`swap_hotkey`). */
+  async swapHotkey(
+    { coldkey, hotkey, newHotkey }: { readonly coldkey: Signer } & SwapHotkey,
+    options: AbortOptions = {},
+  ): Promise<void> {
+    await this.#write(coldkey, { kind: 'swapHotkey', hotkey, newHotkey }, options)
   }
 
   async #join({ hotkey, coldkey }: Registration, options: AbortOptions): Promise<number> {

@@ -9,6 +9,7 @@ import { SubnetError } from '../../base/errors.js'
 import { sha256 } from '../../crypto/hash.js'
 import { fromSs58 } from '../../crypto/keys.js'
 import type { ChainConstants } from '../chain.js'
+import { publicNetwork } from '../public-networks.js'
 import type { ParameterOverrides } from './parameters.js'
 
 /** In front of everything a devchain hashes or a hotkey signs for it. */
@@ -21,12 +22,6 @@ export const SUPPLY_RAO = 21_000_000n * 1_000_000_000n
 
 /** Local networks: one block a second, an epoch every 20. */
 export const DEVCHAIN_DEFAULTS = { blockMs: 1_000, tempo: 20, netuid: 1 } as const
-
-/** Networks where value is real; a chain that answers with one of these is no devchain. */
-const PUBLIC_GENESIS: ReadonlyMap<string, string> = new Map([
-  ['0x2f0555cc76fc2840a25a6ea3b9637146806f1f44b090c175ffde2a7e5ab36c03', 'finney'],
-  ['0x8f9cf856bf558a14440e75569c9e58594757048d7b3a84b5d25f6bd978263105', 'test'],
-])
 
 export interface GenesisNeuron {
   /** SS58. */
@@ -127,7 +122,7 @@ export function genesisConstants(spec: GenesisSpec): ChainConstants {
 
 /** Throws `CHAIN_REFUSED` when the hash names a public network. */
 export function refusePublicGenesis(genesisHash: string): void {
-  const network = PUBLIC_GENESIS.get(genesisHash.toLowerCase())
+  const network = publicNetwork(genesisHash)
   if (network === undefined) return
   throw new SubnetError('CHAIN_REFUSED', `this endpoint claims to be the public network ${network}`, {
     data: { reason: 'PublicGenesis', genesisHash },

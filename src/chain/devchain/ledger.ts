@@ -25,6 +25,8 @@ export interface DevchainState {
   readonly recycledRao: bigint
   /** What the last subnet cost, and when; `null` before the first. */
   readonly lastLock: { readonly rao: bigint; readonly block: number } | null
+  /** Block of its last swap by coldkey; absent before the first. */
+  readonly swappedAt?: ReadonlyMap<string, number>
 }
 
 /** `state` is unchanged when refused, but for the nonce that a refusal inside a block spends. */
@@ -70,11 +72,12 @@ export function stateRoot(state: DevchainState): Uint8Array {
       neurons: subnet.neurons.map(neuronDigest),
       stakes: Object.fromEntries([...subnet.stakes].map(([hotkey, of]) => [hotkey, Object.fromEntries(of)])),
     }))
-  const { balances, owners, nonces } = state
+  const { balances, owners, nonces, swappedAt } = state
   const maps = {
     balances: Object.fromEntries(balances),
     owners: Object.fromEntries(owners),
     nonces: Object.fromEntries(nonces),
+    ...(swappedAt === undefined ? {} : { swappedAt: Object.fromEntries(swappedAt) }),
   }
   return sha256(encode({ ...state, ...maps, subnets }))
 }

@@ -80,6 +80,7 @@ const callSchema: z.ZodType<Call> = z.discriminatedUnion('kind', [
       value: z.union([unsigned, z.boolean()]),
     })
     .transform((call) => ({ ...call, value: parameterValue(call.name, call.value) })),
+  z.strictObject({ kind: z.literal('swapHotkey'), hotkey: key, newHotkey: key }),
 ])
 
 const bodySchema = z.strictObject({
@@ -147,11 +148,13 @@ function decodeBody(body: Uint8Array): z.infer<typeof bodySchema> {
   return parsed.data
 }
 
+const KEY_FIELDS: ReadonlySet<string> = new Set(['hotkey', 'newHotkey', 'coldkey'])
+
 /** With keys as raw bytes. */
 function encodableCall(call: Call): Record<string, unknown> {
   const entries = Object.entries(call).map(([name, value]) => [
     name,
-    name === 'hotkey' || name === 'coldkey' ? fromSs58(String(value)) : value,
+    KEY_FIELDS.has(name) ? fromSs58(String(value)) : value,
   ])
   return Object.fromEntries(entries)
 }

@@ -26,7 +26,7 @@ const U16_MAX = 0xffff
 
 /** `init_new_network` and the defaults of spec 425. */
 export function defaultParameters(tempo: number): Parameters {
-  const scaled = (blocks: number): number => Math.max(1, Math.round((blocks * tempo) / REAL_TEMPO))
+  const scaled = (blocks: number): number => scaledBlocks(blocks, tempo)
   return {
     tempo,
     kappa: 32_767,
@@ -55,6 +55,11 @@ export function defaultParameters(tempo: number): Parameters {
     burnHalfLifeBlocks: REAL_TEMPO,
     minNonImmuneUids: 10,
   }
+}
+
+/** What the real chain means for its own tempo. */
+export function scaledBlocks(blocks: number, tempo: number): number {
+  return Math.max(1, Math.round((blocks * tempo) / REAL_TEMPO))
 }
 
 /** Blocks at the end of an epoch in which the owner may change nothing (`AdminFreezeWindow`). */

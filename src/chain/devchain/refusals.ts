@@ -23,6 +23,10 @@ const DISPATCH = {
   HotKeyAlreadyRegisteredInSubNet: 'the hotkey is already registered',
   NonAssociatedColdKey: 'the hotkey belongs to another coldkey',
   NoNeuronIdAvailable: 'the subnet has no free uid',
+  // Swapping.
+  NewHotKeyIsSameWithOld: 'the new hotkey is the old one',
+  HotKeySetTxRateLimitExceeded: 'the coldkey swapped a hotkey too short a time ago',
+  NotEnoughBalanceToPaySwapHotKey: 'there is less left than a swap costs',
   // Balance and stake.
   HotKeyAccountNotExists: 'the hotkey has no account: it is not registered',
   AmountTooLow: 'the amount is too low',

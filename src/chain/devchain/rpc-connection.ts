@@ -137,5 +137,9 @@ function parseReply(text: string) {
 }
 
 export function unavailable(text: string, cause?: unknown): SubnetError {
-  return new SubnetError('CHAIN_UNAVAILABLE', `the devchain does not answer: ${text}`, { cause })
+  return new SubnetError(
+    'CHAIN_UNAVAILABLE',
+    `the devchain does not answer: ${text}; see that it runs and that --subtensor.chain_endpoint is its own, then try again`,
+    { cause },
+  )
 }

@@ -15,6 +15,7 @@ import type { Refusal } from './refusals.js'
 import { type BurnedRegister, burnedRegister, join } from './registration.js'
 import { type AddStake, faucetPay, faucetStake, stake } from './staking.js'
 import { newNeuron, ownerUidOf, StakeBook, type Subnet, stakeOf, uidOf } from './subnet.js'
+import { type SwapHotkey, swapHotkey } from './swap.js'
 import { commitWeights, revealWeights, setWeights } from './weights.js'
 
 export { type Applied, type DevchainState, stateRoot } from './ledger.js'
@@ -47,6 +48,7 @@ export type ColdkeyCall =
   | ({ readonly kind: 'startSubnet' } & OnSubnet)
   | ({ readonly kind: 'setIdentity'; readonly identity: SubnetIdentity } & OnSubnet)
   | ({ readonly kind: 'setParameter' } & SetParameter)
+  | ({ readonly kind: 'swapHotkey' } & SwapHotkey)
 
 export type Call = HotkeyCall | ColdkeyCall
 
@@ -169,6 +171,8 @@ function dispatch(state: DevchainState, { signer, call }: Operation, block: numb
       return setIdentity(state, signer, call)
     case 'setParameter':
       return setParameter(state, signer, call, block)
+    case 'swapHotkey':
+      return swapHotkey(state, signer, call, block)
   }
 }
 

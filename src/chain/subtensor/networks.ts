@@ -3,6 +3,7 @@
  * Genesis hashes are what tells networks apart; an endpoint only claims to be one.
  */
 import { SubnetError } from '../../base/errors.js'
+import { PUBLIC_GENESIS } from '../public-networks.js'
 
 export interface Network {
   readonly endpoint: string
@@ -14,18 +15,13 @@ export interface Network {
 export const NETWORKS: Readonly<Record<'finney' | 'test' | 'local', Network>> = {
   finney: {
     endpoint: 'wss://entrypoint-finney.opentensor.ai:443',
-    genesisHash: '0x2f0555cc76fc2840a25a6ea3b9637146806f1f44b090c175ffde2a7e5ab36c03',
+    genesisHash: PUBLIC_GENESIS.finney,
   },
   test: {
     endpoint: 'wss://test.finney.opentensor.ai:443',
-    genesisHash: '0x8f9cf856bf558a14440e75569c9e58594757048d7b3a84b5d25f6bd978263105',
+    genesisHash: PUBLIC_GENESIS.test,
   },
   local: { endpoint: 'ws://127.0.0.1:9944' },
-}
-
-/** Is this the chain of a network that strangers meet on? */
-export function isPublicNetwork(genesisHash: string): boolean {
-  return Object.values(NETWORKS).some((network) => network.genesisHash === genesisHash)
 }
 
 /** Where a subtensor chain is asked for, in order of preference, and which chain it must be. */

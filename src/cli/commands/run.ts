@@ -28,6 +28,7 @@ import { addOutputOptions, addSettings, commandConfig, type OutputOptions } from
 import { Output } from '../output.js'
 import { serveParent } from '../supervised.js'
 import { addPasswordOption, givenPassword, type PasswordOptions } from '../wallet-session.js'
+import { weightsPath } from '../weights-path.js'
 import { devchainDirectory } from './devchain.js'
 
 /** Names tried before giving up: more nodes of a role than one machine has uids for. */
@@ -134,6 +135,7 @@ function nodeInit(role: ServingRole, name: string, config: Config): NodeInit {
     chain: chainEndpoint(config),
     netuid: config.get('netuid'),
     dataPath: join(config.get('db_root_path'), chainDirectory(config), name),
+    weightsPath: weightsPath(config),
     listen: [listen],
     ...(announce === undefined ? {} : { announce }),
     threshold: config.get('threshold'),

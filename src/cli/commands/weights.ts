@@ -1,6 +1,5 @@
 /** `subnet-node weights set|reveal|show`: by hand what a validator will do by score. Only the hotkey is needed. */
 import { readFile } from 'node:fs/promises'
-import { join } from 'node:path'
 import type { Command } from 'commander'
 import { systemClock } from '../../base/clock.js'
 import { SubnetError } from '../../base/errors.js'
@@ -8,7 +7,6 @@ import { systemRandom } from '../../base/random.js'
 import type { Neuron } from '../../chain/chain.js'
 import { type RevealOutcome, WeightSetter } from '../../roles/validator/weight-setter.js'
 import type { WeightsPlan } from '../../roles/validator/weights-plan.js'
-import { dataLock } from '../../shard/data-lock.js'
 import { addChainOptions, type ChainSession, withChain } from '../chain-session.js'
 import type { OutputOptions } from '../options.js'
 import { Output } from '../output.js'
@@ -20,6 +18,7 @@ import {
   unlock,
   WALLET_SETTINGS,
 } from '../wallet-session.js'
+import { weightsPath } from '../weights-path.js'
 
 interface RevealOptions extends OutputOptions, PasswordOptions {
   readonly wait: boolean
@@ -124,16 +123,9 @@ async function withSetter(
     const { chain, config } = session
     const output = new Output(options)
     const hotkey = await unlock(namedWallet(config), 'hotkey', options, output)
-    const path = join(config.get('db_root_path'), 'weights')
-    // Two writers of one journal would lose a salt.
-    const lock = dataLock(path)
-    await lock.start()
-    try {
-      const setter = new WeightSetter({ chain, clock: systemClock, random: systemRandom }, { hotkey, path })
-      await work(session, setter, output)
-    } finally {
-      await lock.stop()
-    }
+    const components = { chain, clock: systemClock, random: systemRandom }
+    const setter = new WeightSetter(components, { hotkey, path: weightsPath(config) })
+    await work(session, setter, output)
   })
 }
 

@@ -59,7 +59,7 @@ export interface PutResult extends UploadReport {
 
 export interface PutComponents extends Omit<UploadComponents, 'orders'> {
   readonly orders: OrderClient
-  readonly peers: Pick<ClientPeers, 'permittedValidators'>
+  readonly peers: Pick<ClientPeers, 'permittedValidators' | 'isPermitted'>
 }
 
 export interface PutInit {
@@ -109,7 +109,7 @@ export async function putObject(
       if (!isSubnetError(error) || OWN.has(error.code) || error.data.largestBytes !== undefined) throw error
       tried.push({ validator, error })
       if (!hasBegun) continue
-      if (error.data.lostValidator === undefined) throw error
+      if (error.data.lostValidator === undefined && components.peers.isPermitted(validator)) throw error
       if (typeof source !== 'function') throw lostFor(error, 'put it again, another one will take it')
     }
   }

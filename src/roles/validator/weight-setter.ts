@@ -7,7 +7,7 @@ import type { AbortOptions } from '../../base/abort.js'
 import type { Clock } from '../../base/clock.js'
 import { isSubnetError } from '../../base/errors.js'
 import type { Random } from '../../base/random.js'
-import type { Chain, Metagraph } from '../../chain/chain.js'
+import type { Chain, Metagraph, Neuron } from '../../chain/chain.js'
 import { IN_FLIGHT_BLOCKS } from '../../chain/in-flight.js'
 import { weightsCommitHash } from '../../chain/weights-commit.js'
 import { type Signer, toSs58 } from '../../crypto/keys.js'
@@ -23,7 +23,7 @@ export interface WeightSetterComponents {
 
 export interface WeightSetterInit {
   readonly hotkey: Signer
-  /** Directory of the journal, of one process at a time. */
+  /** Directory of the journals: the same for every process that sets weights with this hotkey. */
   readonly path: string
 }
 
@@ -59,19 +59,27 @@ export class WeightSetter {
   async plan(target: WeightTarget, options: AbortOptions = {}): Promise<WeightsPlan> {
     const { chain, clock } = this.#components
     const plan = await planWeights(chain, target, { hotkey: this.#address, nowMs: clock.nowMs() }, options)
-    await this.#refuseWhilePending(plan, options)
+    const pending = await this.#journal.read()
+    if (pending.some(({ landed }) => landed === undefined))
+      await this.#journal.exclusively(() => this.#refuseWhilePending(plan, options), options)
     return plan
   }
 
-  /** Resolves once they, or their commit, are in a block. */
+  /** Resolves once they, or their commit, are in a block. Rejects with `BUSY` while another process is at it. */
   async send(plan: WeightsPlan, options: AbortOptions = {}): Promise<void> {
     const { chain } = this.#components
     if (plan.method === 'set') await chain.setWeights(this.#hotkey, plan.weights, options)
-    else await this.#commit(plan, options)
+    else await this.#journal.exclusively(() => this.#commit(plan, options), options)
   }
 
   /** Reveals whatever may be revealed now; every commit that was open, oldest first, with what became of it. */
   async reveal(options: AbortOptions = {}): Promise<RevealOutcome[]> {
+    // Most often there is nothing to take turns for.
+    if ((await this.#journal.read()).length === 0) return []
+    return await this.#journal.exclusively(() => this.#reveal(options), options)
+  }
+
+  async #reveal(options: AbortOptions): Promise<RevealOutcome[]> {
     const { chain } = this.#components
     const outcomes: RevealOutcome[] = []
     const open = await this.#journal.read()
@@ -92,13 +100,23 @@ export class WeightSetter {
 
   async #commit(plan: WeightsPlan, options: AbortOptions): Promise<void> {
     const { chain, random } = this.#components
+    // Since the plan was made another process may have sent one.
+    await this.#refuseWhilePending(plan, options)
     const bytes = random.bytes(2 * SALT_WORDS)
     const salt = Array.from(
       { length: SALT_WORDS },
       (_, i) => (bytes[2 * i] ?? 0) * 256 + (bytes[2 * i + 1] ?? 0),
     )
     const { uids, values, versionKey } = plan.weights
-    const pending = { uids: [...uids], values: [...values], versionKey, salt, sentBlock: plan.block }
+    const updatedBlock = this.#neuron(await chain.metagraph(options))?.lastUpdateBlock ?? plan.block
+    const pending = {
+      uids: [...uids],
+      values: [...values],
+      versionKey,
+      salt,
+      sentBlock: plan.block,
+      updatedBlock,
+    }
     const before = await this.#journal.read()
     await this.#journal.write([...before, pending])
     const hash = weightsCommitHash({ hotkey: this.#address, netuid: chain.constants.netuid, reveal: pending })
@@ -113,11 +131,18 @@ export class WeightSetter {
     await this.#journal.write([...before, located])
   }
 
-  /** With the block and epoch of the commit, once the chain shows it: committing counts as an update. */
-  async #locate(pending: PendingReveal, now: Metagraph, options: AbortOptions): Promise<PendingReveal> {
-    if (pending.landed !== undefined) return pending
-    const neuron = now.neurons.find(({ hotkey }) => hotkey === this.#address)
-    if (neuron === undefined || neuron.lastUpdateBlock <= pending.sentBlock) return pending
+  /**
+   * With the block and epoch of the commit, once the chain shows it: committing counts as an update. An update that is older
+   * than the block says that a reorganisation has put the commit into another one, perhaps of another epoch.
+   */
+  async #locate(found: PendingReveal, now: Metagraph, options: AbortOptions): Promise<PendingReveal> {
+    const neuron = this.#neuron(now)
+    const { landed, ...pending } = found
+    // A node that lags behind, or a chain that is being made anew, says nothing yet of that block.
+    if (landed !== undefined && (now.block < landed.block || (neuron?.lastUpdateBlock ?? 0) >= landed.block))
+      return found
+    if (neuron === undefined || neuron.lastUpdateBlock <= (pending.updatedBlock ?? pending.sentBlock))
+      return pending
     const block = neuron.lastUpdateBlock
     try {
       const { epoch } = await this.#components.chain.metagraph({ ...options, at: block })
@@ -127,6 +152,10 @@ export class WeightSetter {
       if (!isSubnetError(error, 'CHAIN_REFUSED')) throw error
       return { ...pending, landed: { block, epoch: Math.max(0, now.epoch - 1) } }
     }
+  }
+
+  #neuron({ neurons }: Metagraph): Neuron | undefined {
+    return neurons.find(({ hotkey }) => hotkey === this.#address)
   }
 
   async #settle(
@@ -146,14 +175,18 @@ export class WeightSetter {
     if (callEpoch < dueEpoch) {
       return { state: 'waiting', fromBlock: nextEpochBlock + (dueEpoch - epoch - 1) * rules.tempo }
     }
-    if (callEpoch > dueEpoch) return { state: 'lost', reason: 'ExpiredWeightCommit' }
+    // One epoch later a reorganisation may still have moved it there: the chain knows, and a refusal costs nothing.
+    const isLate = callEpoch > dueEpoch
     try {
       await this.#components.chain.revealWeights(this.#hotkey, pending, options)
       return { state: 'revealed' }
     } catch (error) {
       if (!isSubnetError(error, 'CHAIN_REFUSED')) throw error
       const reason = String(error.data.reason)
-      return reason === 'RevealTooEarly' ? { state: 'waiting' } : { state: 'lost', reason }
+      // A pool has one code for too early and too late.
+      if (reason === 'RevealTooEarly')
+        return isLate ? { state: 'lost', reason: 'ExpiredWeightCommit' } : { state: 'waiting' }
+      return { state: 'lost', reason }
     }
   }
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
-import { chmod, readdir } from 'node:fs/promises'
+import { chmod, readdir, readFile, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { silentLogger } from '../../../src/base/log.js'
@@ -46,7 +46,14 @@ describe('examine', () => {
     })
     await until(() => done || clock.pendingTimers > 0, { deadlineMs: 5_000, title: 'it waits for a block' })
     if (!done) await wait()
-    return new Map((await examining).map((finding) => [finding.check, finding]))
+    const found = await examining
+    for (const { check, state, remedy, code } of found)
+      assert.equal(
+        state === 'failed',
+        (remedy ?? '') !== '' && code !== undefined,
+        `${check} says what to do`,
+      )
+    return new Map(found.map((finding) => [finding.check, finding]))
   }
 
   const failures = (found: ReadonlyMap<CheckName, Finding>) =>
@@ -141,6 +148,26 @@ describe('examine', () => {
       'registration CHAIN_UNAVAILABLE',
     ])
     assert.equal((await findings({ listen: 'here' })).get('port')?.state, 'failed')
+  })
+
+  it('says that no chain answers, and which settings to look at', async () => {
+    const found = await findings({ chain: 'dev://127.0.0.1:1' }, () => clock.advance(5_000))
+    assert.deepEqual(failures(found), ['chain CHAIN_UNAVAILABLE'])
+    assert.match(found.get('chain')?.text ?? '', /nothing at 127.0.0.1:1 within 5 s/)
+    assert.match(found.get('chain')?.remedy ?? '', /--subtensor.chain_endpoint/)
+  })
+
+  it('says a hotkey file that is torn, and leaves it as it is', async () => {
+    const wallet = { path: join(directory.path, 'wallets'), name: 'w', hotkey: 'h' }
+    const random = seededRandom('keys')
+    await createHotkey(wallet, { random })
+    await writeColdkeyPub(wallet, toSs58(fromSeed(random.bytes(32)).signer.publicKey), { random })
+    const file = join(wallet.path, 'w', 'hotkeys', 'h')
+    await writeFile(file, '{"ss58Ad')
+    const found = await findings({ wallet })
+    assert.deepEqual(failures(found), ['hotkey CONFIG'])
+    assert.match(found.get('hotkey')?.remedy ?? '', /--wallet.hotkey/)
+    assert.equal(await readFile(file, 'utf8'), '{"ss58Ad')
   })
 
   it('says a disk without room for the offer', async () => {

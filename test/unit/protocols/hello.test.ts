@@ -394,6 +394,63 @@ describe('sessions', () => {
     }
   })
 
+  it('end at the next metagraph, streams and connection, once the hotkey is not registered any more', async () => {
+    for (const role of ['miner', 'validator'] as const) {
+      const { near, far, authority } = sessionsPair({ role }, { role: 'miner', name: 'far' })
+      serveEcho(near)
+      serveEcho(far)
+      const [inbound, outbound] = [
+        await near.sessions.open(far.known, ECHO_ID),
+        await far.sessions.open(near.known, ECHO_ID),
+      ]
+      await settle()
+      far.sessions.review()
+      assert.equal(far.net.serving.size, 1, 'nothing was lost yet')
+      authority.deregister(near.signer.publicKey)
+      far.sessions.review()
+      assert.equal(far.sessions.session(near.net.peerId), undefined)
+      await assert.rejects(inbound.read(), { code: 'DISCONNECTED' })
+      await assert.rejects(outbound.read(), { code: 'DISCONNECTED' })
+      await settle()
+      assert.equal(far.net.serving.size, 0)
+      await assert.rejects(near.sessions.open(far.known, ECHO_ID), { code: 'REFUSED' })
+      await assert.rejects(far.sessions.open(near.known, ECHO_ID), { code: 'REFUSED' })
+    }
+  })
+
+  it('lose at the next metagraph what a validator opened that has no permit any more, and no connection', async () => {
+    const { near, far, authority } = sessionsPair(VALIDATOR, MINER)
+    serveEcho(far)
+    const duplex = await near.sessions.open(far.known, ECHO_ID)
+    await settle()
+    authority.deregister(near.signer.publicKey)
+    authority.register(near.signer.publicKey, 'miner')
+    far.sessions.review()
+    await assert.rejects(duplex.read())
+    await settle()
+    assert.equal(far.net.serving.size, 0)
+    authority.register(near.signer.publicKey, 'validator')
+    assert.deepEqual(await echo(near, far), Uint8Array.of(7))
+    assert.equal(far.net.served.filter(({ protocol }) => protocol !== ECHO_ID).length, 1)
+  })
+
+  it('lose them also when the peer has said hello as somebody else meanwhile, who stays', async () => {
+    const { near, far, clock, authority } = sessionsPair(VALIDATOR, MINER)
+    serveEcho(far)
+    const duplex = await near.sessions.open(far.known, ECHO_ID)
+    await settle()
+    const own = { role: 'client', peerId: near.net.peerId, block: BLOCK, sequence: 2, agent: 'x' } as const
+    const attestation = makeAttestation(signerOf('client', 'own'), TEST_DOMAIN, own)
+    const id = protocolId(HELLO, TEST_DOMAIN.netuid)
+    const frames = new FrameStream(await near.net.open(far.known, id), clock, HELLO)
+    await frames.writeMessage({ type: 'hello', attestation })
+    await frames.readMessage(helloAnswerSchema, 'hello')
+    authority.deregister(near.signer.publicKey)
+    far.sessions.review()
+    await assert.rejects(duplex.read())
+    assert.equal(far.sessions.session(near.net.peerId)?.role, 'client')
+  })
+
   it("wake the operator for a fault of this node, and not for a peer's", async () => {
     const { near, far } = sessionsPair(CLIENT, MINER)
     const errors = [new TypeError('x of undefined'), new Error('own')]

@@ -228,6 +228,18 @@ describe('order', () => {
     await assert.rejects(pair.client.commit(pair.far.known, COMMIT, parts), { code: 'INVALID' })
   })
 
+  it('says BUSY while it has no permit by its own metagraph: it may be a block behind the client’s', async () => {
+    const { far, clock, authority, client, handler } = fixture()
+    authority.deregister(far.signer.publicKey)
+    authority.register(far.signer.publicKey, 'miner')
+    const placing = client.place(far.known, PLACE)
+    await settle()
+    authority.register(far.signer.publicKey, 'validator')
+    await clock.advance(1_000)
+    assert.equal((await placing).leaseEndBlock, 77)
+    assert.deepEqual(handler.calls.length, 1)
+  })
+
   it('is for clients only', async () => {
     const pair = sessionsPair({ role: 'miner' }, { role: 'validator' })
     const handler = new RecordingHandler(pair)

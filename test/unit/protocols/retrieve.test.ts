@@ -31,7 +31,7 @@ import {
   TestPeers,
   writeLength,
 } from '../../kit/sessions-pair.js'
-import { testOrder, testTally, wireChunk } from '../../kit/test-orders.js'
+import { issuer, testOrder, testTally, wireChunk } from '../../kit/test-orders.js'
 import { TEST_DOMAIN } from '../../kit/test-subnet.js'
 import { hex } from '../../kit/vectors.js'
 
@@ -237,6 +237,18 @@ describe('retrieve', () => {
     await ask(frames, 1, tiny)
     assert.equal(statusOf(await answerOf(frames)), WIRE_STATUS.REFUSED)
     assert.deepEqual([pair.handler.reads, pair.handler.servedBytes], [1, [1]])
+  })
+
+  it('sends no body of a request that waited for credit while its order’s signer lost its permit', async () => {
+    const pair = fixture()
+    pair.handler.add(tiny)
+    const frames = await raw(pair, testOrder(pair, 'get'))
+    await ask(frames, 0, tiny)
+    await settle()
+    pair.authority.deregister(issuer(pair).publicKey)
+    await frames.writeMessage({ type: 'credit', bytes: RETRIEVE_CREDIT_BYTES })
+    assert.equal(statusOf(await answerOf(frames)), WIRE_STATUS.REFUSED)
+    assert.equal(pair.handler.reads, 0)
   })
 })
 

@@ -242,6 +242,17 @@ describe('store', () => {
     assert.equal(pair.handler.reserved, 1)
   })
 
+  it('ends a stream whose order’s signer has lost its permit meanwhile', async () => {
+    const pair = fixture()
+    const frames = await raw(pair, testOrder(pair, 'put'))
+    await writeChunk(frames, 0, wireChunk(1, 10))
+    assert.equal((await answerOf(frames)).type, 'kept')
+    pair.authority.deregister(issuer(pair).publicKey)
+    await writeChunk(frames, 1, wireChunk(2, 10))
+    assert.equal(statusOf(await answerOf(frames)), WIRE_STATUS.REFUSED)
+    assert.equal(pair.handler.reserved, 1)
+  })
+
   it('is for clients only', async () => {
     const pair = sessionsPair({ role: 'validator' }, { role: 'miner' })
     const handler = new RecordingHandler(pair)

@@ -53,6 +53,7 @@ describe('devchain operation', () => {
       { kind: 'setParameter', netuid: 2, name: 'weightsVersion', value: 5n },
       { kind: 'setParameter', netuid: 2, name: 'yuma3Enabled', value: false },
       { kind: 'setParameter', netuid: 2, name: 'bondsPenalty', value: 5 },
+      { kind: 'swapHotkey', hotkey, newHotkey: testHotkey(3).address },
     ]
     for (const call of calls) {
       const signed = sign(call)

@@ -6,10 +6,12 @@ import { seededRandom } from '../../../../src/base/random.js'
 import { IN_FLIGHT_BLOCKS } from '../../../../src/chain/in-flight.js'
 import { cryptoReady } from '../../../../src/crypto/keys.js'
 import { WeightSetter } from '../../../../src/roles/validator/weight-setter.js'
+import { dataLock } from '../../../../src/shard/data-lock.js'
 import { type TestKey, testColdkey, testHotkey } from '../../../kit/chain-keys.js'
 import { FakeChain, refusal } from '../../../kit/fake-chain.js'
 import { FakeClock } from '../../../kit/fake-clock.js'
 import { type TempDir, tempDir } from '../../../kit/temp-dir.js'
+import { until } from '../../../kit/until.js'
 
 function refused(reason: string, block?: number): (error: unknown) => boolean {
   return (error) => {
@@ -148,8 +150,23 @@ describe('weight setter', () => {
       chain.params = { ...chain.params, commitRevealEnabled: true, revealPeriodEpochs: 2 }
     })
     const journal = async () => {
-      const [name = ''] = await readdir(directory.path)
-      return join(directory.path, name)
+      const name = (await readdir(directory.path)).find((each) => each.endsWith('.json'))
+      return join(directory.path, name ?? assert.fail('there is no journal'))
+    }
+
+    /** Time goes on for as long as somebody waits for it. */
+    async function inTime<T>(work: Promise<T>): Promise<T> {
+      let ended = false
+      const end = () => {
+        ended = true
+      }
+      work.then(end, end)
+      const goOn = async () => {
+        if (clock.pendingTimers > 0) await clock.advance(5_000)
+        return ended
+      }
+      await until(goOn, { deadlineMs: 10_000, title: 'it ends' })
+      return await work
     }
 
     it('has the salt on disk before the commit is sent', async () => {
@@ -216,6 +233,48 @@ describe('weight setter', () => {
       }
       await assert.rejects(set(), refused('SettingWeightsTooFast'))
       assert.deepEqual(await setter.reveal(), [])
+    })
+
+    it('is one journal for a node and a command of one hotkey: what one has hidden the other reveals, once', async () => {
+      const command = another()
+      await command.send(await command.plan(target()))
+      advanceTo(120)
+      const outcomes = await inTime(Promise.all([setter.reveal(), command.reveal()]))
+      assert.deepEqual(outcomes.flat(), [{ state: 'revealed' }])
+      assert.deepEqual(chain.rows.get(0), ROW)
+    })
+
+    it('takes turns with another process, which waits, and says so when its turn does not come', async () => {
+      await set()
+      const lock = dataLock((await journal()).replace(/json$/, 'lock'))
+      await lock.start()
+      try {
+        advanceTo(120)
+        await assert.rejects(inTime(another().reveal()), (error) => {
+          assert.ok(isSubnetError(error, 'BUSY'), String(error))
+          assert.match(error.message, /another process.*try again/)
+          return true
+        })
+        assert.equal(chain.rows.size, 0)
+      } finally {
+        await lock.stop()
+      }
+      advanceTo(chain.block)
+      assert.deepEqual(await setter.reveal(), [{ state: 'revealed' }])
+    })
+
+    it('sends no second commit when another process has sent one since the plan, whose fate is open', async () => {
+      const plan = await setter.plan(target())
+      const command = another()
+      chain.before = () => {
+        throw new SubnetError('TIMEOUT', 'no answer')
+      }
+      await assert.rejects(command.send(await command.plan(target())), (error) =>
+        isSubnetError(error, 'TIMEOUT'),
+      )
+      chain.before = () => undefined
+      await assert.rejects(setter.send(plan), refused('EarlierCallPending', 100 + IN_FLIGHT_BLOCKS + 1))
+      assert.deepEqual(chain.sent, [])
     })
 
     it('says what can no longer be revealed', async () => {
