@@ -11,7 +11,7 @@ import { MIB } from '../../src/base/units.js'
 import type { Chain } from '../../src/chain/chain.js'
 import { Devchain } from '../../src/chain/devchain/devchain.js'
 import { localChain } from '../../src/chain/endpoint.js'
-import { toSs58 } from '../../src/crypto/keys.js'
+import { type Signer, toSs58 } from '../../src/crypto/keys.js'
 import { type ClientOptions, createClient, type SubnetClient } from '../../src/node/client.js'
 import { createNode, loadOrCreateWallet, ownWallet, type SubnetNode } from '../../src/node/node.js'
 import type { AllowanceInit } from '../../src/roles/miner/allowance.js'
@@ -31,6 +31,8 @@ export interface LocalNetworkInit {
   /** By name: nodes that misbehave. */
   readonly tampers?: Readonly<Record<string, Tamper>>
   readonly logger?: Logger
+  /** Validators that have a permit at once, those with the most stake. Default: all. */
+  readonly permits?: number
 }
 
 const VALIDATOR_STAKE_RAO = 1_000_000_000_000n
@@ -49,30 +51,32 @@ export class LocalNetwork implements AsyncDisposable {
   readonly #directory: TempDir
   readonly #nodes = new Map<string, Running>()
   readonly #clients = new Map<SubnetClient, Chain>()
-  readonly #nameOfHotkey: ReadonlyMap<string, string>
+  readonly #hotkeys: ReadonlyMap<string, Signer>
 
   private constructor(
     init: LocalNetworkInit,
     directory: TempDir,
     devchain: Devchain,
-    nameOfHotkey: ReadonlyMap<string, string>,
+    hotkeys: ReadonlyMap<string, Signer>,
   ) {
     this.#init = init
     this.#directory = directory
     this.devchain = devchain
-    this.#nameOfHotkey = nameOfHotkey
+    this.#hotkeys = hotkeys
   }
 
   /** Resolves when every validator has heard from every miner. */
   static async start(init: LocalNetworkInit): Promise<LocalNetwork> {
     const directory = await tempDir()
     const names = [...numbered('validator', init.validators), ...numbered('miner', init.miners)]
+    const hotkeys = new Map<string, Signer>()
     const neurons = await Promise.all(
       names.map(async (name) => {
         const wallet = ownWallet(join(directory.path, name))
         const { hotkey, coldkey } = await loadOrCreateWallet(wallet, seededRandom(name))
+        hotkeys.set(name, hotkey)
         const stakeRao = name.startsWith('validator') ? VALIDATOR_STAKE_RAO : 0n
-        return { name, hotkey: toSs58(hotkey.publicKey), coldkey, stakeRao }
+        return { hotkey: toSs58(hotkey.publicKey), coldkey, stakeRao }
       }),
     )
     const devchain = new Devchain(
@@ -83,13 +87,13 @@ export class LocalNetwork implements AsyncDisposable {
           netuid: 1,
           blockMs: BLOCK_MS,
           tempo: 20,
-          neurons: neurons.map(({ name: _, ...neuron }) => neuron),
+          neurons,
+          ...(init.permits === undefined ? {} : { parameters: { maxAllowedValidators: init.permits } }),
         },
       },
     )
     await devchain.start()
-    const nameOfHotkey = new Map(neurons.map(({ name, hotkey }) => [hotkey, name]))
-    const network = new LocalNetwork(init, directory, devchain, nameOfHotkey)
+    const network = new LocalNetwork(init, directory, devchain, hotkeys)
     try {
       await Promise.all(names.map((name) => network.startNode(name)))
       await network.ready()
@@ -117,9 +121,20 @@ export class LocalNetwork implements AsyncDisposable {
 
   /** By SS58 address. */
   nameOf(hotkey: string): string {
-    const name = this.#nameOfHotkey.get(hotkey)
-    if (name === undefined) throw new Error(`${hotkey} is nobody's hotkey`)
-    return name
+    for (const [name, { publicKey }] of this.#hotkeys) if (toSs58(publicKey) === hotkey) return name
+    throw new Error(`${hotkey} is nobody's hotkey`)
+  }
+
+  /** The faucet stakes as much for it again, so many times: in effect at the next epoch. */
+  async stake(name: string, times: number): Promise<void> {
+    const hotkey = this.#hotkeys.get(name)
+    if (hotkey === undefined) throw new Error(`there is no ${name}`)
+    const chain = await this.#chain()
+    try {
+      await chain.faucet?.stake(hotkey, VALIDATOR_STAKE_RAO * BigInt(times))
+    } finally {
+      await chain.stop()
+    }
   }
 
   /** Starts a node with the data it has. */
@@ -182,7 +197,8 @@ export class LocalNetwork implements AsyncDisposable {
     await until(
       async () => {
         const heard = await Promise.all(this.validators.map((name) => this.node(name).miners()))
-        return heard.every((list) => list.length === miners)
+        const complete = heard.filter((list) => list.length === miners).length
+        return complete >= Math.min(heard.length, this.#init.permits ?? heard.length)
       },
       { deadlineMs: 60_000, title: `validators hear from ${miners} miners` },
     )
