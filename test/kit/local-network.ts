@@ -125,6 +125,11 @@ export class LocalNetwork implements AsyncDisposable {
     throw new Error(`${hotkey} is nobody's hotkey`)
   }
 
+  /** Where a node has its data. */
+  dataPath(name: string): string {
+    return join(this.#directory.path, name)
+  }
+
   /** The faucet stakes as much for it again, so many times: in effect at the next epoch. */
   async stake(name: string, times: number): Promise<void> {
     const hotkey = this.#hotkeys.get(name)
@@ -145,7 +150,7 @@ export class LocalNetwork implements AsyncDisposable {
       {
         role: name.startsWith('miner') ? 'miner' : 'validator',
         chain,
-        dataPath: join(this.#directory.path, name),
+        dataPath: this.dataPath(name),
         capacityBytes: capacities?.[name] ?? capacityBytes ?? 256 * MIB,
         visitIntervalMs: VISIT_INTERVAL_MS,
         ...(allowance === undefined ? {} : { allowance }),
