@@ -186,16 +186,6 @@ describe('StorageClient: stat', () => {
     assert.deepEqual([weakest, health], [{ live: 3, n: 4, k: 1 }, 'degraded'])
   })
 
-  it('shows an object as lost when nobody has its manifest, whatever lives of its segments', async () => {
-    const object = testObject('copies', segmentSize('private', 1))
-    const { client, peers } = await setUp({ object, miners: 6, nodes: [4] })
-    const whole = await client().stat(capabilityOf(object))
-    assert.deepEqual([whole.copies, whole.health], [{ live: 1, held: 1 }, 'healthy'])
-    const status = client().stat(capabilityOf(object))
-    peers.mesh.set('peer 5', 'down')
-    assert.deepEqual((await status).copies, { live: 1, held: 1 })
-  })
-
   it('shows a shrunken segment with all its chunks as healthy', async () => {
     const object = testObject('small', 100_000)
     const { client } = await setUp({ object, miners: 8 })
