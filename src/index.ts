@@ -45,12 +45,13 @@ export {
   type SubnetPlan,
   type SubnetRequest,
 } from './registration/register-subnet.js'
-export type { CarResult, GetResult, RenewResult, StorageClient } from './roles/client/client.js'
+export type { CarOptions, CarResult, GetResult, RenewResult, StorageClient } from './roles/client/client.js'
 export type { ObjectStatus } from './roles/client/object-status.js'
 export type { PutOptions, PutResult, PutSource } from './roles/client/put.js'
 export type { AuditReport } from './roles/validator/auditor.js'
 export type { WeightProvider } from './roles/validator/weight-rounds.js'
 export type { WeightTarget } from './roles/validator/weights-plan.js'
+export type { CarStart } from './transfer/car.js'
 export type { ByteRange, DownloadOptions, DownloadProgress } from './transfer/download.js'
 export type { PutJournal, PutRecord } from './transfer/put-journal.js'
 export type { UploadOptions, UploadProgress } from './transfer/upload.js'

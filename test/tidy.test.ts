@@ -109,7 +109,7 @@ describe('tidy', function () {
       ['src/roles/client/b.ts', "import '../../transfer/a.js'\nimport '../../../protocols/order/a.js'"],
       ['protocols/order/b.ts', "import '../lease/a.js'\nimport '../../src/base/a.js'"],
       ['src/net/b.ts', "import { createLibp2p } from 'libp2p'"],
-      ['src/roles/validator/ledger.ts', "import { Level } from 'level'"],
+      ['src/roles/validator/ledger-database.ts', "import { Level } from 'level'"],
     ],
   })
 

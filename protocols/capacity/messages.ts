@@ -36,6 +36,8 @@ export const capacitySchema = z.strictObject({
   /** Chunk bodies in all shards. */
   heldBytes: bytesField,
   heldChunks: integer(0, Number.MAX_SAFE_INTEGER),
+  /** Chunks in all shards that the miner's disk did not give back; absent for none. */
+  lostChunks: integer(1, Number.MAX_SAFE_INTEGER).optional(),
   /** What the asking validator's shard still takes; 0 for those who are no validator. */
   freeBytes: bytesField,
   /** Number of the newest loss in the asking validator's shard; absent before the first. */

@@ -57,6 +57,22 @@ export class PartFile {
     return this.#doneBytes
   }
 
+  /** Forgets what is there beyond so many bytes. Rejects with `DISK`. */
+  async shorten(doneBytes: number): Promise<void> {
+    try {
+      await this.#file.truncate(doneBytes)
+      this.#doneBytes = doneBytes
+      this.#syncedBytes = doneBytes
+    } catch (cause) {
+      throw new SubnetError('DISK', `cannot write ${this.path}`, { cause })
+    }
+  }
+
+  /** Where it is until it is complete. */
+  get path(): string {
+    return `${this.#path}.part`
+  }
+
   /** Writes the rest; then the file has its name, complete and synced. Otherwise what came is kept for the next run. */
   async fill(rest: AsyncIterable<Uint8Array>): Promise<void> {
     try {

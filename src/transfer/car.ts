@@ -15,21 +15,33 @@ export interface Block {
   readonly bytes: Uint8Array
 }
 
-/** The blocks of a file, in the order of a CAR. `data`: its bytes in pieces of whole leaves, the last one shorter. */
+/** What is there of a CAR already: so many leaves, and these dag-pb nodes, as CIDs. The order of blocks is always the same. */
+export interface CarStart {
+  readonly leaves: number
+  readonly nodes: ReadonlySet<string>
+}
+
+/**
+ * The blocks of a file, in the order of a CAR, without those that are there. `data`: its bytes from the first missing leaf
+ * on, in pieces of whole leaves, the last one shorter.
+ */
 export async function* fileBlocks(
   sizeBytes: number,
   data: AsyncIterable<Uint8Array>,
   path: FilePath,
-  options: AbortOptions = {},
+  options: AbortOptions & { readonly start?: CarStart | undefined } = {},
 ): AsyncGenerator<Block> {
-  if (leafCount(sizeBytes) === 0) yield { cid: rawCid(EMPTY_FILE_DIGEST), bytes: new Uint8Array(0) }
-  let leaf = 0
+  const { leaves, nodes } = options.start ?? { leaves: 0, nodes: new Set() }
+  if (leafCount(sizeBytes) === 0 && leaves === 0)
+    yield { cid: rawCid(EMPTY_FILE_DIGEST), bytes: new Uint8Array(0) }
+  let leaf = leaves
   for await (const piece of data) {
     for (let at = 0; at < piece.length; at += CHUNK_SIZE) {
       const bytes = piece.subarray(at, at + CHUNK_SIZE)
       const digest = sha256(bytes)
       for (const node of await path.check(leaf, digest, options)) {
-        yield { cid: dagPbCid(node.digest), bytes: node.bytes }
+        const cid = dagPbCid(node.digest)
+        if (!nodes.has(cid.toString())) yield { cid, bytes: node.bytes }
       }
       yield { cid: rawCid(digest), bytes }
       leaf += 1
@@ -37,9 +49,13 @@ export async function* fileBlocks(
   }
 }
 
-/** The CAR's bytes. Ending it early ends `blocks`. */
-export async function* carOf(root: CID, blocks: AsyncGenerator<Block>): AsyncGenerator<Uint8Array> {
-  const { writer, out } = CarWriter.create([root])
+/** The CAR's bytes, or those that follow its first blocks. Ending it early ends `blocks`. */
+export async function* carOf(
+  root: CID,
+  blocks: AsyncGenerator<Block>,
+  { goesOn = false }: { readonly goesOn?: boolean } = {},
+): AsyncGenerator<Uint8Array> {
+  const { writer, out } = goesOn ? CarWriter.createAppender() : CarWriter.create([root])
   let failure: { readonly error: unknown } | undefined
   const write = async () => {
     try {

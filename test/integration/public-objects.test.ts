@@ -1,10 +1,13 @@
 /** Public objects through a subnet of real nodes: the same bytes and names that IPFS's own programs make of a file. */
 import assert from 'node:assert/strict'
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { CarReader } from '@ipld/car'
 import { CID } from 'multiformats/cid'
 import { concat, equals } from 'uint8arrays'
 import { isSubnetError } from '../../src/base/errors.js'
 import { MIB } from '../../src/base/units.js'
+import { readCarPart } from '../../src/cli/car-part.js'
 import { sha256 } from '../../src/crypto/hash.js'
 import type { SubnetClient } from '../../src/node/client.js'
 import { PROFILE_NAMES, PROFILES, type ProfileName } from '../../src/redundancy/profiles.js'
@@ -14,6 +17,7 @@ import { type Blocks, ipfsAdd, ipfsCat } from '../kit/ipfs.js'
 import { LocalNetwork } from '../kit/local-network.js'
 import { readBack, sameBytes, testBytes } from '../kit/objects.js'
 import { deferred } from '../kit/probe-actor.js'
+import { tempDir } from '../kit/temp-dir.js'
 
 async function* streamOf(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
   yield bytes
@@ -35,6 +39,8 @@ async function blocksOf(data: AsyncIterable<Uint8Array>, root: string): Promise<
 }
 
 const MINERS = 8
+/** Before a leaf of a MiB in a CAR: its length, 3 bytes, and its CID; before one of a few bytes 37. */
+const LEAF_HEAD_BYTES = 39
 
 describe('public objects', function () {
   this.timeout(120_000)
@@ -198,6 +204,28 @@ describe('public objects', function () {
     assert.ok(resumed && reusedBytes >= 10 * MIB && sentBytes < 21 * MIB, `${reusedBytes}, ${sentBytes}`)
     assert.ok(sameBytes(await readBack(reader, capability), bytes))
     assert.equal(record, undefined)
+  })
+
+  it('is had as the same CAR when it goes on behind the whole blocks of a part, and sends only the rest', async () => {
+    const bytes = testBytes('part of a car', 4 * MIB + 5)
+    const { capability } = await writer.storage.put([bytes], { profile: 'copies', public: true })
+    const whole = await collected((await reader.storage.getCar(capability)).data)
+    await using directory = await tempDir()
+    const path = join(directory.path, 'part')
+    const rootEnds = whole.length - bytes.length - 4 * LEAF_HEAD_BYTES - 37
+    const lengths = [20, rootEnds - 1, rootEnds, rootEnds + 1, 2 * MIB, whole.length - 1, whole.length]
+    const leaves: (number | undefined)[] = []
+    for (const length of lengths) {
+      await writeFile(path, whole.subarray(0, length))
+      const part = await readCarPart(path, length)
+      leaves.push(part?.leaves)
+      const { data } = await reader.storage.getCar(capability, part === undefined ? {} : { start: part })
+      const rest = await collected(data)
+      const kept = whole.subarray(0, part?.doneBytes ?? 0)
+      assert.ok(kept.length <= length && length - kept.length < MIB + LEAF_HEAD_BYTES, `${length}`)
+      assert.ok(sameBytes(concat([kept, rest]), whole), `${length}`)
+    }
+    assert.deepEqual(leaves, [undefined, undefined, 0, 0, 1, 4, 5])
   })
 
   it('can be read, and had as blocks, without any validator', async () => {

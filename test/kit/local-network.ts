@@ -38,6 +38,8 @@ export interface LocalNetworkInit {
   /** Whether nodes see the faucet. Default true; without, one that was pruned does not come back, as on a real chain. */
   readonly faucet?: boolean
   readonly logger?: Logger
+  /** Validators that have a permit at once, those with the most stake. Default: all. */
+  readonly permits?: number
 }
 
 const VALIDATOR_STAKE_RAO = 1_000_000_000_000n
@@ -56,18 +58,18 @@ export class LocalNetwork implements AsyncDisposable {
   readonly #directory: TempDir
   readonly #nodes = new Map<string, Running>()
   readonly #clients = new Map<SubnetClient, Chain>()
-  readonly #nameOfHotkey: ReadonlyMap<string, string>
+  readonly #hotkeys: ReadonlyMap<string, Signer>
 
   private constructor(
     init: LocalNetworkInit,
     directory: TempDir,
     devchain: Devchain,
-    nameOfHotkey: ReadonlyMap<string, string>,
+    hotkeys: ReadonlyMap<string, Signer>,
   ) {
     this.#init = init
     this.#directory = directory
     this.devchain = devchain
-    this.#nameOfHotkey = nameOfHotkey
+    this.#hotkeys = hotkeys
   }
 
   /** Resolves when every validator has heard from every miner. */
@@ -75,12 +77,14 @@ export class LocalNetwork implements AsyncDisposable {
     const directory = await tempDir()
     const all = [...numbered('validator', init.validators), ...numbered('miner', init.miners)]
     const names = [...new Set([...(init.firstUids ?? []), ...all])]
+    const hotkeys = new Map<string, Signer>()
     const neurons = await Promise.all(
       names.map(async (name) => {
         const wallet = ownWallet(join(directory.path, name))
         const { hotkey, coldkey } = await loadOrCreateWallet(wallet, seededRandom(name))
+        hotkeys.set(name, hotkey)
         const stakeRao = name.startsWith('validator') ? VALIDATOR_STAKE_RAO : 0n
-        return { name, hotkey: toSs58(hotkey.publicKey), coldkey, stakeRao }
+        return { hotkey: toSs58(hotkey.publicKey), coldkey, stakeRao }
       }),
     )
     const devchain = new Devchain(
@@ -92,13 +96,16 @@ export class LocalNetwork implements AsyncDisposable {
           blockMs: BLOCK_MS,
           tempo: 20,
           ...init.genesis,
-          neurons: neurons.map(({ name: _, ...neuron }) => neuron),
+          parameters: {
+            ...init.genesis?.parameters,
+            ...(init.permits === undefined ? {} : { maxAllowedValidators: init.permits }),
+          },
+          neurons,
         },
       },
     )
     await devchain.start()
-    const nameOfHotkey = new Map(neurons.map(({ name, hotkey }) => [hotkey, name]))
-    const network = new LocalNetwork(init, directory, devchain, nameOfHotkey)
+    const network = new LocalNetwork(init, directory, devchain, hotkeys)
     try {
       await Promise.all(names.map((name) => network.startNode(name)))
       await network.ready()
@@ -135,9 +142,25 @@ export class LocalNetwork implements AsyncDisposable {
 
   /** By SS58 address. */
   nameOf(hotkey: string): string {
-    const name = this.#nameOfHotkey.get(hotkey)
-    if (name === undefined) throw new Error(`${hotkey} is nobody's hotkey`)
-    return name
+    for (const [name, { publicKey }] of this.#hotkeys) if (toSs58(publicKey) === hotkey) return name
+    throw new Error(`${hotkey} is nobody's hotkey`)
+  }
+
+  /** Where a node has its data. */
+  dataPath(name: string): string {
+    return join(this.#directory.path, name)
+  }
+
+  /** The faucet stakes as much for it again, so many times: in effect at the next epoch. */
+  async stake(name: string, times: number): Promise<void> {
+    const hotkey = this.#hotkeys.get(name)
+    if (hotkey === undefined) throw new Error(`there is no ${name}`)
+    const chain = await this.#chain()
+    try {
+      await chain.faucet?.stake(hotkey, VALIDATOR_STAKE_RAO * BigInt(times))
+    } finally {
+      await chain.stop()
+    }
   }
 
   /** Starts a node with the data it has. */
@@ -148,7 +171,7 @@ export class LocalNetwork implements AsyncDisposable {
       {
         role: name.startsWith('miner') ? 'miner' : 'validator',
         chain,
-        dataPath: join(this.#directory.path, name),
+        dataPath: this.dataPath(name),
         capacityBytes: capacities?.[name] ?? capacityBytes ?? 256 * MIB,
         visitIntervalMs: VISIT_INTERVAL_MS,
         ...(allowance === undefined ? {} : { allowance }),
@@ -200,7 +223,8 @@ export class LocalNetwork implements AsyncDisposable {
     await until(
       async () => {
         const heard = await Promise.all(this.validators.map((name) => this.node(name).miners()))
-        return heard.every((list) => list.length === miners)
+        const complete = heard.filter((list) => list.length === miners).length
+        return complete >= Math.min(heard.length, this.#init.permits ?? heard.length)
       },
       { deadlineMs: 60_000, title: `validators hear from ${miners} miners` },
     )

@@ -61,7 +61,7 @@ const PACKAGES: readonly (readonly [name: RegExp, where: RegExp, what: string])[
   [/^(libp2p$|@libp2p\/|@chainsafe\/libp2p-|@multiformats\/multiaddr)/, /^src\/net\//, 'src/net'],
   [
     /^(level|classic-level|abstract-level)$/,
-    /^src\/(shard\/|roles\/validator\/ledger\.ts$)/,
+    /^src\/(shard\/|roles\/validator\/ledger-database\.ts$)/,
     'shard and ledger',
   ],
 ]

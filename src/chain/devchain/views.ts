@@ -27,10 +27,16 @@ function neuronView(subnet: Subnet, neuron: DevchainNeuron, uid: number): Neuron
   }
 }
 
+/** Every node asks at every block, and the state hands on the same bytes: a peer id in text costs more than all the rest. */
+const DECODED = new WeakMap<Uint8Array, ChainRecord>()
+
 export function recordsOf(subnet: Subnet): ReadonlyMap<string, ChainRecord> {
   const records = new Map<string, ChainRecord>()
   for (const { hotkey, endpoint } of subnet.neurons) {
-    if (endpoint !== null) records.set(hotkey, decodeEndpoint(endpoint))
+    if (endpoint === null) continue
+    const record = DECODED.get(endpoint) ?? decodeEndpoint(endpoint)
+    DECODED.set(endpoint, record)
+    records.set(hotkey, record)
   }
   return records
 }

@@ -5,6 +5,7 @@ import { SubnetError } from '../../base/errors.js'
 import { formatBytes, formatDuration } from '../../base/units.js'
 import type { SubnetClient } from '../../node/client.js'
 import type { ByteRange, DownloadProgress } from '../../transfer/download.js'
+import { readCarPart } from '../car-part.js'
 import { addClientOptions, type ClientCommandOptions, capabilityOf, withClient } from '../client-session.js'
 import { addProgressOption } from '../options.js'
 import { Output } from '../output.js'
@@ -99,7 +100,7 @@ async function get(wanted: string, options: GetOptions): Promise<void> {
   })
 }
 
-/** Always from its beginning: how far a part of a CAR goes is not known from its length. */
+/** Goes on behind the last whole block of what an interrupted run has left: the order of blocks is always the same. */
 async function getCar(
   client: SubnetClient,
   capability: string,
@@ -109,14 +110,26 @@ async function getCar(
 ): Promise<void> {
   const toStdout = options.output === '-'
   const line = new ProgressLine(systemClock, 'reading', options.progress)
+  const part = toStdout
+    ? undefined
+    : await PartFile.open(options.output, `${capability} car`, !options.resume)
   try {
+    const start = part === undefined ? undefined : await readCarPart(part.path, part.doneBytes)
+    await part?.shorten(start?.doneBytes ?? 0)
+    const resumedBytes = start?.doneBytes ?? 0
+    if (resumedBytes > 0)
+      output.note(`going on with ${options.output}.part: ${formatBytes(resumedBytes)} are there`)
     const onProgress = (progress: DownloadProgress) => line.update(progress)
-    const { data, ...facts } = await client.storage.getCar(capability, { signal, onProgress })
-    if (!toStdout) await (await PartFile.open(options.output, `${capability} car`, true)).fill(data)
+    const asked = { signal, onProgress, ...(start === undefined ? {} : { start }) }
+    const { data, ...facts } = await client.storage.getCar(capability, asked)
+    if (part !== undefined) await part.fill(data)
     else if (!(await writeStdout(data))) return
     line.end()
     output.note(`${formatBytes(facts.sizeBytes)} read and verified, as the IPFS file ${facts.fileCid}`)
-    if (options.json && !toStdout) output.result({ ...facts, output: options.output }, '')
+    if (options.json && !toStdout) output.result({ ...facts, resumedBytes, output: options.output }, '')
+  } catch (error) {
+    await part?.abandon()
+    throw error
   } finally {
     line.end()
   }

@@ -96,8 +96,9 @@ async function put(file: string, options: PutOptions): Promise<void> {
 
 function show(output: Output, result: PutResult): void {
   const { sizeBytes, storedBytes, holders, profile, weakestReceipts, fullReceipts, warning } = result
+  const miners = holders.length === 1 ? '1 miner' : `${holders.length} miners`
   output.note(
-    `${formatBytes(sizeBytes)} stored as ${formatBytes(storedBytes)} on ${holders.length} miners (${profile}); ` +
+    `${formatBytes(sizeBytes)} stored as ${formatBytes(storedBytes)} on ${miners} (${profile}); ` +
       `the weakest segment has ${weakestReceipts} of ${fullReceipts} receipts`,
   )
   const { resumed, reusedBytes, sentBytes } = result

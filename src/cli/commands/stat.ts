@@ -1,6 +1,7 @@
 /** `subnet-node stat CAP`: what is known of an object without reading it. */
 import type { Command } from 'commander'
 import { formatBytes } from '../../base/units.js'
+import type { SegmentHealth } from '../../roles/client/object-status.js'
 import { addClientOptions, type ClientCommandOptions, capabilityOf, withClient } from '../client-session.js'
 import { Output } from '../output.js'
 
@@ -30,8 +31,18 @@ async function stat(object: string, options: ClientCommandOptions): Promise<void
       ['created', new Date(status.createdUnixSeconds * 1000).toISOString()],
       ['holders', `${status.holdersReachable} of ${status.holders} answer`],
       ['weakest', `${weakest.live} of ${weakest.n} chunks live, ${weakest.k} needed`],
+      ...status.segmentHealth.map((group) => ['chunks', chunksLine(group)] as const),
+      [
+        'copies',
+        `${status.copies.live} of ${status.copies.held} live, of the manifest and all that is kept like it`,
+      ],
       ['health', status.health],
     ]
     output.result(status, rows.map(([name, value]) => `${name.padEnd(9)}${value}`).join('\n'))
   })
+}
+
+function chunksLine({ segments, live, n, canLose }: SegmentHealth): string {
+  const of = segments === 1 ? '1 segment has' : `${segments} segments have`
+  return `${of} ${live} of ${n}, ${canLose} can be lost still`
 }

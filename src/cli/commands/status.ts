@@ -20,6 +20,8 @@ interface MemberStatus {
   readonly address: string
   readonly state: 'up' | 'down' | 'unpublished'
   readonly chunks?: number
+  /** By the miner's own word; absent for none. */
+  readonly lostChunks?: number
   readonly heldBytes?: number
   readonly budgetBytes?: number
 }
@@ -58,8 +60,9 @@ async function probe(client: SubnetClient, member: Member, signal: AbortSignal):
       await components.sessions.connect(peer, scope)
       return { ...base, address, state: 'up' }
     }
-    const { heldChunks, heldBytes, budgetBytes } = await askCapacity(components, peer, scope)
-    return { ...base, address, state: 'up', chunks: heldChunks, heldBytes, budgetBytes }
+    const { heldChunks, heldBytes, budgetBytes, lostChunks } = await askCapacity(components, peer, scope)
+    const lost = lostChunks === undefined ? {} : { lostChunks }
+    return { ...base, address, state: 'up', chunks: heldChunks, heldBytes, budgetBytes, ...lost }
   } catch (error) {
     signal.throwIfAborted()
     if (!isSubnetError(error)) throw error
@@ -74,9 +77,19 @@ function table(members: readonly MemberStatus[]): string[] {
     `${member.hotkey.slice(0, 8)}…`,
     member.state.padEnd(11),
     (member.chunks === undefined ? '' : String(member.chunks)).padStart(7),
+    (member.chunks === undefined ? '' : String(member.lostChunks ?? 0)).padStart(5),
     (member.heldBytes === undefined ? '' : formatBytes(member.heldBytes)).padStart(10),
     (member.budgetBytes === undefined ? '' : formatBytes(member.budgetBytes)).padStart(10),
   ])
-  const head = [' uid', 'role     ', 'hotkey   ', 'state      ', ' chunks', '      held', '    budget']
+  const head = [
+    ' uid',
+    'role     ',
+    'hotkey   ',
+    'state      ',
+    ' chunks',
+    ' lost',
+    '      held',
+    '    budget',
+  ]
   return [head, ...rows].map((row) => row.join('  ').trimEnd())
 }

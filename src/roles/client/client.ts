@@ -18,8 +18,8 @@ import { type Capability, parseCapability } from '../../redundancy/capability.js
 import { fileCid } from '../../redundancy/file-dag.js'
 import type { ObjectClass } from '../../redundancy/layout.js'
 import type { Manifest } from '../../redundancy/manifest.js'
-import type { ProfileName } from '../../redundancy/profiles.js'
-import { carOf, fileBlocks } from '../../transfer/car.js'
+import { CHUNK_SIZE, type ProfileName } from '../../redundancy/profiles.js'
+import { type CarStart, carOf, fileBlocks } from '../../transfer/car.js'
 import { type ByteRange, Download, type DownloadOptions, rangeIn } from '../../transfer/download.js'
 import type { SegmentPlace } from '../../transfer/fetch.js'
 import type { FindProviders } from '../../transfer/search.js'
@@ -54,6 +54,11 @@ export interface GetResult {
   readonly profile: ProfileName
   /** The verified plaintext in order; ending it early ends the transfer. */
   readonly data: AsyncIterable<Uint8Array>
+}
+
+/** As for a download; `start`: what is there of the CAR already. */
+export interface CarOptions extends Omit<DownloadOptions, 'range'> {
+  readonly start?: CarStart
 }
 
 /** A public object ready to be read as a CAR file. */
@@ -137,9 +142,9 @@ export class StorageClient {
 
   /**
    * Opens a public object for reading as a CAR file, which plain IPFS tools import and verify. Rejects with `INVALID` for
-   * a private object, else as `get`.
+   * a private object, else as `get`. With `start`, the bytes that follow what is there of it.
    */
-  async getCar(capability: string, options: Omit<DownloadOptions, 'range'> = {}): Promise<CarResult> {
+  async getCar(capability: string, options: CarOptions = {}): Promise<CarResult> {
     const { download, manifest } = await this.#open(capability, options, ({ class: objectClass }) => {
       if (objectClass === 'public') return
       throw new SubnetError('INVALID', 'the object is private: only public objects can be had as IPFS blocks')
@@ -147,13 +152,10 @@ export class StorageClient {
     const { sizeBytes, code, fileDigest } = manifest
     invariant(fileDigest !== undefined, 'a public object has a root')
     const root = fileCid(sizeBytes, fileDigest)
-    const blocks = fileBlocks(
-      sizeBytes,
-      download.read(manifest, undefined, options),
-      download.filePath(manifest),
-      options,
-    )
-    const data = closing(download, carOf(root, blocks))
+    const range = { start: Math.min(sizeBytes, (options.start?.leaves ?? 0) * CHUNK_SIZE) }
+    const missing = download.read(manifest, undefined, { ...options, range })
+    const blocks = fileBlocks(sizeBytes, missing, download.filePath(manifest), options)
+    const data = closing(download, carOf(root, blocks, { goesOn: options.start !== undefined }))
     return { sizeBytes, fileCid: root.toString(), profile: code.name, data }
   }
 

@@ -23,7 +23,22 @@ export interface ObjectStatus {
   readonly holdersReachable: number
   /** Of the weakest segment, or of the manifest where there is no segment: chunks at reachable holders, in all, and needed. */
   readonly weakest: { readonly live: number; readonly n: number; readonly k: number }
+  /** All segments, the weakest first: so many have so many chunks, and can lose so many of them still. */
+  readonly segmentHealth: readonly SegmentHealth[]
+  /** Of what is kept in full copies, the manifest and an IPFS file's blocks, the one with the fewest: at reachable holders, in all. */
+  readonly copies: { readonly live: number; readonly held: number }
   readonly health: 'healthy' | 'degraded' | 'lost'
+}
+
+/** Segments that are equally well. */
+export interface SegmentHealth {
+  readonly segments: number
+  /** Chunks at reachable holders that have not said that they lost them; in all; needed. */
+  readonly live: number
+  readonly n: number
+  readonly k: number
+  /** Chunks that can be lost still. */
+  readonly canLose: number
 }
 
 /** `copied`: what is kept in full copies, the manifest's root first; `holders` in all; `reachable`: peer ids that answered. */
@@ -42,12 +57,19 @@ export function objectStatus(
     const live = root.filter(({ peerId }) => reachable.has(peerId)).length
     weakest = { live, n: Math.max(root.length, manifestQuorum(code)), k: 1 }
   }
+  const groups = new Map<string, SegmentHealth>()
+  const isLive = (block: BlockPlace['holders']) => block.some(({ peerId }) => reachable.has(peerId))
   for (const [place, { shape, holders: chunkHolders }] of places.entries()) {
-    const live = chunkHolders.filter((chunk) => chunk.some(({ peerId }) => reachable.has(peerId))).length
+    const live = chunkHolders.filter(isLive).length
+    const { n, k } = shape
+    const { segments } = groups.get(`${live} ${n} ${k}`) ?? { segments: 0 }
+    const health = { segments: segments + 1, live, n, k, canLose: Math.max(0, live - k) }
+    groups.set(`${live} ${n} ${k}`, health)
     // The first one always: a segment may have fewer chunks than the profile says, each with the same margin.
     if (place === 0 || live - shape.k < weakest.live - weakest.k) weakest = { live, n: shape.n, k: shape.k }
   }
-  const margin = weakest.live - weakest.k
+  const copies = fewestCopies(copied, reachable)
+  const margin = copies.live === 0 ? -1 : weakest.live - weakest.k
   const health = margin < 0 ? 'lost' : weakest.live < weakest.n ? 'degraded' : 'healthy'
   return {
     class: manifest.class,
@@ -60,8 +82,20 @@ export function objectStatus(
     holders,
     holdersReachable: reachable.size,
     weakest,
+    segmentHealth: [...groups.values()].sort((a, b) => a.live - a.k - (b.live - b.k)),
+    copies,
     health,
   }
+}
+
+function fewestCopies(copied: readonly BlockPlace[], reachable: ReadonlySet<string>): ObjectStatus['copies'] {
+  const counts = copied.map(({ holders }) => {
+    return { live: holders.filter(({ peerId }) => reachable.has(peerId)).length, held: holders.length }
+  })
+  return counts.reduce(
+    (fewest, next) => (next.live < fewest.live ? next : fewest),
+    counts[0] ?? { live: 0, held: 0 },
+  )
 }
 
 function chunksOf({ entry, holders }: SegmentPlace): BlockPlace[] {

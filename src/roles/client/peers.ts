@@ -44,11 +44,6 @@ export class ClientPeers {
     return this.validators(seed)
   }
 
-  /** Whether what this validator signs counts now. */
-  isPermitted({ hotkey }: KnownPeer): boolean {
-    return this.#components.view.member(hotkey)?.validatorPermit === true
-  }
-
   /** Validators with an address, by rendezvous with `seed`: everybody asks in the same order. */
   validators(seed: Uint8Array): KnownPeer[] {
     const ranked = this.#components.view

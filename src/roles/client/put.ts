@@ -6,10 +6,13 @@ import { equals } from 'uint8arrays'
 import type { WireDomain } from '../../../protocols/common/signed.js'
 import type { KnownPeer } from '../../../protocols/hello/sessions.js'
 import type { OrderClient } from '../../../protocols/order/client.js'
+import { type AbortOptions, childSignal } from '../../base/abort.js'
 import { type ErrorCode, isSubnetError, SubnetError } from '../../base/errors.js'
+import type { SubnetView } from '../../chain/subnet-view.js'
 import { toSs58 } from '../../crypto/keys.js'
 import { PROFILES, type ProfileName } from '../../redundancy/profiles.js'
 import { OBJECT_KEY_BYTES } from '../../redundancy/seal.js'
+import { lost } from '../../transfer/commit.js'
 import type { PutJournal, PutRecord } from '../../transfer/put-journal.js'
 import { type UploadComponents, type UploadOptions, upload } from '../../transfer/upload.js'
 import type { UploadReport } from '../../transfer/upload-report.js'
@@ -59,7 +62,8 @@ export interface PutResult extends UploadReport {
 
 export interface PutComponents extends Omit<UploadComponents, 'orders'> {
   readonly orders: OrderClient
-  readonly peers: Pick<ClientPeers, 'permittedValidators' | 'isPermitted'>
+  readonly peers: Pick<ClientPeers, 'permittedValidators' | 'validators'>
+  readonly view: Pick<SubnetView, 'member' | 'onChange' | 'refresh'>
 }
 
 export interface PutInit {
@@ -86,7 +90,8 @@ export async function putObject(
   const found = await options.journal?.load()
   const earlier = found?.profile === profile && found.class === objectClass ? found : undefined
   const record = earlier ?? newRecord({ profile, class: objectClass }, components)
-  const validators = preferring(components.peers.permittedValidators(record.objectKey), earlier?.validator)
+  const { peers } = components
+  const asked = peers.permittedValidators(record.objectKey).length
   const endMs = clock.monotonicMs() + PLACING_TIMEOUT_MS
   const tried: Tried[] = []
   let hasBegun = false
@@ -94,7 +99,12 @@ export async function putObject(
     hasBegun = true
     yield* typeof source === 'function' ? source() : source
   }
-  for (const validator of validators) {
+  // Looked up anew each time: on a long way permits come and go.
+  const untried = () =>
+    preferring(peers.validators(record.objectKey), earlier?.validator).find(
+      ({ hotkey }) => !tried.some(({ validator }) => equals(validator.hotkey, hotkey)),
+    )
+  for (let validator = untried(); validator !== undefined; validator = untried()) {
     if (!hasBegun && clock.monotonicMs() > endMs) break
     try {
       const own = { ...record, validator: validator.hotkey }
@@ -109,11 +119,15 @@ export async function putObject(
       if (!isSubnetError(error) || OWN.has(error.code) || error.data.largestBytes !== undefined) throw error
       tried.push({ validator, error })
       if (!hasBegun) continue
-      if (error.data.lostValidator === undefined && components.peers.isPermitted(validator)) throw error
-      if (typeof source !== 'function') throw lostFor(error, 'put it again, another one will take it')
+      if (error.data.lostValidator === undefined) throw error
+      if (typeof source !== 'function') {
+        const advice =
+          'put it again, another one will take it (what can be read again, as a file, is sent to the next one at once)'
+        throw lostFor(error, advice)
+      }
     }
   }
-  throw nobodyTakesIt(tried, validators.length)
+  throw nobodyTakesIt(tried, Math.max(asked, tried.length))
 }
 
 function newRecord(
@@ -167,7 +181,45 @@ class Put {
     }
   }
 
+  /** As `upload`; a validator that has no permit any more is lost, for no miner keeps anything in its name. */
   async upload(source: AsyncIterable<Uint8Array>, options: PutOptions): Promise<UploadReport> {
+    const { view } = this.#components
+    using life = childSignal(options.signal)
+    const unsubscribe = view.onChange(() => {
+      if (!this.#isPermitted) life.abort(this.#withoutPermit())
+    })
+    try {
+      return await this.#upload(source, { ...options, signal: life.signal })
+    } catch (error) {
+      if (isSubnetError(error, 'NOT_DURABLE') && (await this.#lostPermit(life)))
+        throw this.#withoutPermit(error)
+      throw error
+    } finally {
+      unsubscribe()
+    }
+  }
+
+  get #isPermitted(): boolean {
+    return this.#components.view.member(this.#task.validator.hotkey)?.validatorPermit === true
+  }
+
+  /** Miners may have seen it before we do. */
+  async #lostPermit(options: AbortOptions): Promise<boolean> {
+    try {
+      await this.#components.view.refresh(options)
+    } catch (error) {
+      options.signal?.throwIfAborted()
+      // What we know of the chain is all we have to go by.
+      if (!isSubnetError(error)) throw error
+    }
+    return !this.#isPermitted
+  }
+
+  #withoutPermit(cause?: SubnetError): SubnetError {
+    return lost(this.#task.validator, new SubnetError('REFUSED', 'it has lost its permit', { cause }))
+  }
+
+  async #upload(source: AsyncIterable<Uint8Array>, options: PutOptions): Promise<UploadReport> {
     const { validator, record, resumes } = this.#task
     const { journal } = options
     const { committing: _, ...unfinished } = record

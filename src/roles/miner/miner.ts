@@ -286,8 +286,10 @@ export class Miner implements Startable {
     const validator = toSs58(asker.key)
     const room = await this.#keeper.ask('room', { validator })
     const lastLoss = (await this.#store.get(validator)?.losses(0, 1))?.last ?? 0
+    const lostChunks = held.reduce((sum, shard) => sum + shard.lostChunks, 0)
     return {
       budgetBytes: this.#store.plan()?.budgetBytes ?? 0,
+      ...(lostChunks === 0 ? {} : { lostChunks }),
       heldBytes: held.reduce((sum, { bytes }) => sum + bytes, 0),
       heldChunks: held.reduce((sum, { chunks }) => sum + chunks, 0),
       // What it cannot take now it does not offer.

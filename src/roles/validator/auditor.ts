@@ -2,7 +2,6 @@
  * The auditor asks miners for leaves of chunks they leased and judges the answers by the roots in the leases. Which
  * leaves is drawn at that moment: a miner cannot know before it is asked.
  */
-import { toString as bytesToText } from 'uint8arrays'
 import { askChallenge } from '../../../protocols/challenge/client.js'
 import { CHALLENGE_SAMPLES, type Challenge } from '../../../protocols/challenge/messages.js'
 import { judgeAnswer, type SampledChunk } from '../../../protocols/challenge/proof.js'
@@ -11,12 +10,13 @@ import type { PeerComponents } from '../../../protocols/hello/exchange.js'
 import type { AbortOptions } from '../../base/abort.js'
 import { isSubnetError } from '../../base/errors.js'
 import { type Random, randomFraction } from '../../base/random.js'
+import { Semaphore } from '../../base/semaphore.js'
 import type { Member, SubnetView } from '../../chain/subnet-view.js'
 import { LEAF_BYTES } from '../../crypto/merkle.js'
 import type { Ledger } from './ledger.js'
 
 export interface AuditorComponents extends PeerComponents {
-  readonly ledger: Ledger
+  readonly ledger: Pick<Ledger, 'chunks' | 'counts'>
   readonly view: SubnetView
   readonly random: Random
 }
@@ -42,6 +42,8 @@ interface DrawnSample extends SampledChunk {
 export class Auditor {
   readonly #components: AuditorComponents
   readonly #domain: WireDomain
+  /** One after the other: each goes page by page, and between two pages somebody else has his turn. */
+  readonly #drawing = new Semaphore({ permitsMax: 1, waitersMax: Number.POSITIVE_INFINITY })
 
   constructor(components: AuditorComponents, domain: WireDomain) {
     this.#components = components
@@ -58,7 +60,7 @@ export class Auditor {
 
   /** `undefined` when the miner holds nothing of ours. */
   async auditMiner(member: Member, options: AbortOptions = {}): Promise<AuditReport | undefined> {
-    const drawn = await this.#draw(member.hotkey)
+    const drawn = await this.#drawing.run(() => this.#draw(member), options)
     if (drawn.length === 0) return undefined
     const base = { miner: member.hotkey, samples: drawn.length, proven: 0 }
     if (member.endpoint === undefined) return { ...base, outcome: 'missing', reason: 'no published address' }
@@ -84,29 +86,28 @@ export class Auditor {
   }
 
   /**
-   * Leaves drawn uniformly over all leased leaves that the miner has not told to be lost, in one pass over its leases. Each sample is a reservoir of
-   * its own with room for one leaf, and knows at which leaf it will next change its mind: of a terabyte's millions of
-   * chunks a sample looks at some twenty, the others cost one comparison.
+   * Leaves drawn uniformly over all leased leaves that the miner has not told to be lost, in one pass over its chunks.
+   * A chunk counts once however many leases name it: else a miner with one body that thousands of places share would be
+   * asked for little else. Each sample is a reservoir of its own with room for one leaf, and knows at which leaf it will
+   * next change its mind: of a terabyte's millions of chunks a sample looks at some twenty, the others cost one comparison.
    */
-  async #draw(miner: string): Promise<DrawnSample[]> {
+  async #draw({ hotkey, publicKey }: Member): Promise<DrawnSample[]> {
     const { ledger, view, random } = this.#components
-    const drawn: DrawnSample[] = []
+    const drawn: (DrawnSample & { readonly object: Uint8Array })[] = []
     /** For each sample, the number of the leaf that it takes next, all leaves of the pass counted from 0. */
     const next = new Array<number>(CHALLENGE_SAMPLES).fill(0)
     let soonest = 0
     let seen = 0
-    const lost = await ledger.lost(miner)
-    for await (const { lease } of ledger.leases(miner)) {
-      // The miner may have dropped what a lease no longer covers.
-      if (lease.endBlock <= view.block) continue
-      for (const [digest, auditRoot, sizeBytes] of lease.entries) {
-        if (lost.has(bytesToText(digest, 'hex'))) continue
-        const end = seen + Math.ceil(sizeBytes / LEAF_BYTES)
+    for await (const page of ledger.chunks(hotkey)) {
+      for (const { endBlock, ...chunk } of page) {
+        // The miner may have dropped what a lease no longer covers.
+        if (endBlock <= view.block) continue
+        const end = seen + Math.ceil(chunk.sizeBytes / LEAF_BYTES)
         if (soonest < end) {
           for (const [slot, first] of next.entries()) {
             let taken = first
             for (; taken < end; taken = nextTaken(taken, random)) {
-              drawn[slot] = { digest, auditRoot, sizeBytes, leaf: taken - seen }
+              drawn[slot] = { ...chunk, leaf: taken - seen }
             }
             next[slot] = taken
           }
@@ -115,7 +116,8 @@ export class Auditor {
         seen = end
       }
     }
-    return drawn
+    const counting = await Promise.all(drawn.map(({ object }) => ledger.counts(object, publicKey)))
+    return drawn.filter((_, sample) => counting[sample])
   }
 }
 

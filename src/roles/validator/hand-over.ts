@@ -18,6 +18,8 @@ import type { Ledger } from './ledger.js'
 export interface HandOverComponents extends PeerComponents {
   readonly ledger: Ledger
   readonly signer: Signer
+  /** Our newest head. */
+  readonly head: { readonly block: number }
   readonly logger: Logger
 }
 
@@ -46,16 +48,16 @@ export class HandOver {
    * `give` does.
    */
   async hear(miner: KnownPeer, lastLoss: number, options: AbortOptions = {}): Promise<void> {
-    const { ledger, logger } = this.#components
+    const { ledger, logger, head } = this.#components
     const hotkey = toSs58(miner.hotkey)
-    const after = await ledger.lossesHeard(hotkey)
+    const since = await ledger.hearing(hotkey)
+    const after = since.heard
     if (after === lastLoss) return
     const { last, losses } = await askLosses(this.#components, miner, after, options)
     // It began anew and counts from the start again.
     const heard = last < after ? 0 : (losses.at(-1)?.[0] ?? after)
     if (heard === after) return
-    const digests = losses.map(([, digest]) => digest)
-    const marked = await ledger.markLost(hotkey, digests, heard)
+    const marked = await ledger.markLost(hotkey, { losses, heard, block: head.block }, since)
     if (marked > 0) logger.warn({ miner: hotkey, chunks: marked }, 'a miner says that it has lost chunks')
   }
 

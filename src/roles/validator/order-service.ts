@@ -40,6 +40,9 @@ const PLACING_CLIENTS_MAX = 4_096
 /** Bytes a get order permits beyond twice what the miner holds of the object. */
 const GET_SLACK_BYTES = 8 * CHUNK_SIZE
 
+/** A segment by its number, or the nodes that are kept in full copies. */
+type LostPart = number | 'node'
+
 export interface OrderServiceComponents {
   readonly clock: Clock
   readonly ledger: Ledger
@@ -153,9 +156,36 @@ export class OrderService implements OrderHandler {
         order: this.#order('get', client, hotkey, maxBytes),
       })
     }
-    const renumber = (chunks: readonly (readonly number[])[]) =>
-      chunks.map((list) => list.flatMap((index) => positions.get(index) ?? []))
-    return { holders, nodes: renumber(row.nodeHolders), segments: segments.map(renumber) }
+    const isLost = await this.#lostShares(row, body)
+    const live = (part: LostPart, lists: readonly (readonly number[])[]) =>
+      lists.map((list, chunk) =>
+        list.flatMap((miner) => (isLost(part, chunk, miner) ? [] : (positions.get(miner) ?? []))),
+      )
+    return {
+      holders,
+      nodes: live('node', row.nodeHolders),
+      segments: segments.map((chunks, offset) => live(body.firstSegment + offset, chunks)),
+    }
+  }
+
+  /** What miners have lost of these segments and of the nodes, by their own word: nobody is to ask them for it. */
+  async #lostShares(
+    { miners, nodes }: ObjectRow,
+    { object, firstSegment, segments }: LocateBody,
+  ): Promise<(part: LostPart, chunk: number, miner: number) => boolean> {
+    const lost = new Set<string>()
+    const numberOf = new Map(nodes.map((digest, node) => [bytesToText(digest, 'hex'), node]))
+    await Promise.all(
+      miners.map(async (hotkey, miner) => {
+        const { ledger } = this.#components
+        for (const share of await ledger.lostIn(toSs58(hotkey), object, firstSegment, segments)) {
+          const { segment, index, digest } = share
+          if (segment >= 0) lost.add(`${segment} ${index} ${miner}`)
+          else lost.add(`node ${numberOf.get(bytesToText(digest, 'hex'))} ${miner}`)
+        }
+      }),
+    )
+    return (part, chunk, miner) => lost.has(`${part} ${chunk} ${miner}`)
   }
 
   /** The same for a put that comes back, hours later and under another client key: docs/decisions. */

@@ -69,7 +69,7 @@ export class Validator implements Startable {
     this.#init = init
     this.#ledger = new Ledger(init.path)
     this.#auditor = new Auditor({ ...components, ledger: this.#ledger }, init.domain)
-    this.#handOver = new HandOver({ ...components, ledger: this.#ledger }, init.domain)
+    this.#handOver = new HandOver({ ...components, ledger: this.#ledger, head: components.view }, init.domain)
     this.#watch = actors.spawn({
       id: 'miners',
       behavior: minerWatch(

@@ -117,6 +117,8 @@ describe('StorageClient: stat', () => {
       holders: 4,
       holdersReachable: 4,
       weakest: { live: 4, n: 4, k: 1 },
+      segmentHealth: [],
+      copies: { live: 4, held: 4 },
       health: 'healthy',
     })
   })
@@ -166,6 +168,22 @@ describe('StorageClient: stat', () => {
     peers.mesh.set('peer 6', 'down')
     const lost = await client().stat(capabilityOf(object))
     assert.deepEqual([lost.weakest, lost.health], [{ live: 3, n: 10, k: 4 }, 'lost'])
+  })
+
+  it('tells of all segments, the weakest first, how many chunks live and can be lost still', async () => {
+    const object = testObject('copies', 2 * segmentSize('private', 1) + 1)
+    let segment = 0
+    // The first segment has lost one chunk, the others none.
+    const { client } = await setUp({
+      object,
+      chunkAt: (chunk) => (chunk === 3 && segment++ === 0 ? [] : [chunk]),
+    })
+    const { segmentHealth, weakest, health } = await client().stat(capabilityOf(object))
+    assert.deepEqual(segmentHealth, [
+      { segments: 1, live: 3, n: 4, k: 1, canLose: 2 },
+      { segments: 2, live: 4, n: 4, k: 1, canLose: 3 },
+    ])
+    assert.deepEqual([weakest, health], [{ live: 3, n: 4, k: 1 }, 'degraded'])
   })
 
   it('shows a shrunken segment with all its chunks as healthy', async () => {

@@ -1,10 +1,16 @@
 import assert from 'node:assert/strict'
 import { rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { countersignLease, type KeptLease } from '../../../../protocols/lease/lease.js'
+import {
+  countersignLease,
+  type KeptLease,
+  type LeaseEntry,
+  MANIFEST_SEGMENT,
+} from '../../../../protocols/lease/lease.js'
 import { isSubnetError } from '../../../../src/base/errors.js'
 import { cryptoReady } from '../../../../src/crypto/keys.js'
 import { Ledger, type LedgerEntry } from '../../../../src/roles/validator/ledger.js'
+import { PAGE_ROWS } from '../../../../src/roles/validator/ledger-database.js'
 import type { SegmentHolders } from '../../../../src/roles/validator/ledger-rows.js'
 import { testHotkey } from '../../../kit/chain-keys.js'
 import { type TempDir, tempDir } from '../../../kit/temp-dir.js'
@@ -54,6 +60,22 @@ function entryOf(
   }
 }
 
+function entry(digest: Uint8Array, segment: number, index: number): LeaseEntry {
+  return [digest, testId(32, 99), 100, segment, index]
+}
+
+/** One miner holds these places of the object. */
+function withEntries(
+  object: Uint8Array,
+  miner: number,
+  entries: LeaseEntry[],
+  endBlock = 1_000,
+): LedgerEntry {
+  const validator = testHotkey(100).signer.publicKey
+  const signed = testLease(testHotkey(miner).signer, entries, { object, validator, endBlock })
+  return { ...entryOf(object, [miner]), leases: [signed] }
+}
+
 async function collect<T>(source: AsyncIterable<T>): Promise<T[]> {
   const items: T[] = []
   for await (const item of source) items.push(item)
@@ -79,6 +101,13 @@ describe('Ledger', () => {
     await ledger.stop()
     ledger = new Ledger(directory.path)
     await ledger.start()
+  }
+
+  /** The miner tells of these losses, numbered from 1 on. */
+  const tell = async (miner: number, digests: readonly Uint8Array[], heard: number) => {
+    const since = await ledger.hearing(minerName(miner))
+    const losses = digests.map((digest, index) => [index + 1, digest] as const)
+    return await ledger.markLost(minerName(miner), { losses, heard, block: 30 }, since)
   }
 
   describe('objects', () => {
@@ -143,21 +172,119 @@ describe('Ledger', () => {
     it('marks as lost only what a lease of the miner names, until it is recorded or released', async () => {
       await ledger.record(entryOf(OBJECT, [1, 2]))
       const [own, foreign] = [testId(32, 1), testId(32, 2)]
-      assert.equal(await ledger.lossesHeard(minerName(1)), 0)
-      assert.equal(await ledger.markLost(minerName(1), [own, foreign], 7), 1)
+      assert.equal((await ledger.hearing(minerName(1))).heard, 0)
+      assert.equal(await tell(1, [own, foreign], 7), 1)
       await reopen()
-      const lost = async () => [...(await ledger.lost(minerName(1)))]
-      assert.deepEqual(await lost(), [Buffer.from(own).toString('hex')])
-      assert.deepEqual([...(await ledger.lost(minerName(2)))], [])
-      assert.equal(await ledger.lossesHeard(minerName(1)), 7)
+      assert.deepEqual(await collect(ledger.lost(minerName(1))), [{ digest: own, number: 1, block: 30 }])
+      assert.deepEqual(await collect(ledger.lost(minerName(2))), [])
+      assert.equal((await ledger.hearing(minerName(1))).heard, 7)
+      assert.equal((await collect(ledger.leases(minerName(1)))).length, 1, 'the lease is evidence')
       await ledger.record(entryOf(OBJECT, [1, 2]))
-      assert.deepEqual(await lost(), [])
-      await ledger.markLost(minerName(1), [own], 8)
+      assert.deepEqual(await collect(ledger.lost(minerName(1))), [])
+      await tell(1, [own], 8)
       await ledger.release(OBJECT, entryOf(OBJECT, [1, 2]).row)
       await ledger.released(minerName(1), OBJECT)
-      assert.deepEqual(await lost(), [])
-      await ledger.markLost(minerName(1), [], 0)
-      assert.equal(await ledger.lossesHeard(minerName(1)), 0)
+      assert.deepEqual(await collect(ledger.lost(minerName(1))), [])
+      await tell(1, [], 0)
+      assert.equal((await ledger.hearing(minerName(1))).heard, 0)
+    })
+
+    it('names the places of an object that are lost at a miner, page by page, and those kept in copies always', async () => {
+      const [a, b, node] = [testId(32, 20), testId(32, 21), testId(32, 22)]
+      const places: LeaseEntry[] = [
+        entry(node, MANIFEST_SEGMENT, 0),
+        entry(a, 3, 1),
+        entry(b, 3, 2),
+        entry(a, 600, 0),
+        entry(b, 601, 0),
+      ]
+      await ledger.record(withEntries(OBJECT, 1, places))
+      await tell(1, [a, node], 2)
+      await reopen()
+      const lostIn = (first: number, count: number) => ledger.lostIn(minerName(1), OBJECT, first, count)
+      const copy = { segment: MANIFEST_SEGMENT, index: 0, digest: node }
+      assert.deepEqual(await lostIn(0, 512), [copy, { segment: 3, index: 1, digest: a }])
+      assert.deepEqual(await lostIn(512, 512), [copy, { segment: 600, index: 0, digest: a }])
+      assert.deepEqual(await ledger.lostIn(minerName(1), testId(32, 99), 0, 512), [])
+    })
+
+    it('takes a loss back everywhere when the miner signs for the chunk anew, under whatever object', async () => {
+      const [shared, other] = [testId(32, 20), testId(32, 21)]
+      const second = testId(32, 2)
+      await ledger.record(withEntries(OBJECT, 1, [entry(shared, 0, 0), entry(other, 0, 1)]))
+      await tell(1, [shared, other], 2)
+      assert.equal((await ledger.lostIn(minerName(1), OBJECT, 0, 1)).length, 2)
+      await ledger.record(withEntries(second, 1, [entry(shared, 5, 0)]))
+      assert.deepEqual(await ledger.lostIn(minerName(1), OBJECT, 0, 1), [
+        { segment: 0, index: 1, digest: other },
+      ])
+      assert.deepEqual(
+        (await collect(ledger.lost(minerName(1)))).map(({ digest }) => digest),
+        [other],
+      )
+    })
+
+    it('keeps a loss that another lease names when one of them is released or replaced', async () => {
+      const [shared, second] = [testId(32, 20), testId(32, 2)]
+      for (const object of [OBJECT, second]) {
+        await ledger.record(withEntries(object, 1, [entry(shared, 0, 0)]))
+      }
+      await tell(1, [shared], 1)
+      const { row } = withEntries(OBJECT, 1, [entry(shared, 0, 0)])
+      await ledger.release(OBJECT, row)
+      await ledger.released(minerName(1), OBJECT)
+      assert.equal((await collect(ledger.lost(minerName(1)))).length, 1)
+      assert.equal((await ledger.lostIn(minerName(1), second, 0, 1)).length, 1)
+      assert.deepEqual(await ledger.lostIn(minerName(1), OBJECT, 0, 1), [])
+      await ledger.record(withEntries(second, 1, [entry(testId(32, 30), 0, 0)]))
+      assert.deepEqual(await collect(ledger.lost(minerName(1))), [])
+    })
+
+    it('stays lost when the miner renews the lease: it signs for longer, not for having it again', async () => {
+      await ledger.record(entryOf(OBJECT, [1]))
+      await tell(1, [testId(32, 1)], 1)
+      const { lease, ...signatures } = kept(OBJECT, 1)
+      const renewed = { lease: { ...lease, endBlock: 2_000 }, ...signatures }
+      await ledger.renew(OBJECT, entryOf(OBJECT, [1]).row, 2_000)
+      await ledger.renewed(minerName(1), OBJECT, 2_000, renewed)
+      assert.equal((await ledger.lostIn(minerName(1), OBJECT, 0, 1)).length, 1)
+    })
+
+    it('hears no loss that was told before the miner signed anew: it is asked again', async () => {
+      await ledger.record(entryOf(OBJECT, [1]))
+      const since = await ledger.hearing(minerName(1))
+      await ledger.record(entryOf(OBJECT, [1]))
+      const told = { losses: [[1, testId(32, 1)] as const], heard: 1, block: 30 }
+      assert.equal(await ledger.markLost(minerName(1), told, since), 0)
+      assert.equal((await ledger.hearing(minerName(1))).heard, 0)
+      assert.deepEqual(await collect(ledger.lost(minerName(1))), [])
+    })
+
+    it('names a chunk once for each miner, however many leases and places name it, by the lease that ends last', async () => {
+      const [shared, other, second] = [testId(32, 20), testId(32, 21), testId(32, 2)]
+      await ledger.record(
+        withEntries(OBJECT, 1, [entry(shared, 0, 0), entry(shared, 0, 1), entry(other, 0, 2)], 500),
+      )
+      await ledger.record(withEntries(second, 1, [entry(shared, 7, 0)], 900))
+      const hex = (digest: Uint8Array) => Buffer.from(digest).toString('hex')
+      const named = async () =>
+        (await collect(ledger.chunks(minerName(1))))
+          .flat()
+          .map(({ digest, endBlock, sizeBytes }) => `${hex(digest)} ${endBlock} ${sizeBytes}`)
+          .sort()
+      const both = [`${hex(shared)} 900 100`, `${hex(other)} 500 100`].sort()
+      assert.deepEqual(await named(), both)
+      await ledger.record(withEntries(second, 1, [entry(other, 7, 0)], 900))
+      const replaced = [`${hex(shared)} 500 100`, `${hex(other)} 900 100`].sort()
+      assert.deepEqual(await named(), replaced, 'what a lease no longer names is gone with it')
+    })
+
+    it('names them in pages, however many a lease has', async () => {
+      const entries = Array.from({ length: 3_000 }, (_, index) => entry(testId(32, 1_000 + index), index, 0))
+      await ledger.record(withEntries(OBJECT, 1, entries))
+      const found = await collect(ledger.chunks(minerName(1)))
+      assert.equal(found.flat().length, entries.length)
+      assert.ok(Math.max(...found.map(({ length }) => length)) <= PAGE_ROWS)
     })
 
     it('tries again to open a database that did not open', async () => {

@@ -265,6 +265,30 @@ describe('OrderService', () => {
       assert.deepEqual((await locate(0, 0)).segments, [])
     })
 
+    it('leaves out what a miner says that it has lost, until it signs for it anew', async () => {
+      await service.commit(CLIENT, commitOf(spreadOver(object, 4)))
+      const chunk = object.segments[1]?.[1]?.digest
+      assert.ok(chunk)
+      // Miner 2 holds it, and a copy of the manifest.
+      const { address } = testHotkey(2)
+      const losses = [[1, chunk] as const, [2, object.address] as const]
+      const since = await ledger.hearing(address)
+      assert.equal(await ledger.markLost(address, { losses, heard: 2, block: BLOCK }, since), 2)
+      const { holders, nodes, segments } = await locate(0, 512)
+      assert.equal(holders.length, 4)
+      assert.deepEqual(nodes, [[0, 1, 3]])
+      assert.deepEqual(segments, [
+        [[0], [1], [2], [3]],
+        [[1], [], [3], [0]],
+        [[2], [3], [0], [1]],
+      ])
+      assert.deepEqual((await locate(1, 1)).segments, [[[1], [], [3], [0]]])
+      assert.deepEqual((await locate(2, 1)).segments, [[[2], [3], [0], [1]]])
+      await service.commit(CLIENT, commitOf(spreadOver(object, 4)))
+      const healed = await locate(0, 512)
+      assert.deepEqual([healed.nodes, healed.segments[1]], [[[0, 1, 2, 3]], [[1], [2], [3], [0]]])
+    })
+
     it('leaves out miners that left or name no address, and renumbers the others', async () => {
       await service.commit(CLIENT, commitOf(spreadOver(object, 4)))
       // Miner 0 has left the subnet, miner 2 has no record.
