@@ -7,7 +7,7 @@ import type { ProfileName } from '../src/redundancy/profiles.js'
 
 export type ClientTask =
   | { readonly kind: 'put'; readonly sizeMiB: number; readonly profile: ProfileName }
-  | { readonly kind: 'get'; readonly capability: string }
+  | { readonly kind: 'get'; readonly sizeMiB: number; readonly capability: string }
 
 export interface ClientTaskDone {
   readonly seconds: number
@@ -15,6 +15,11 @@ export interface ClientTaskDone {
   /** The capability of a put, the hash of what a get gave. */
   readonly text: string
 }
+
+export type ClientMessage = ClientTaskDone | { readonly doneMiB: number }
+
+/** Between two words about how far it is. */
+const TELL_MIB = 16
 
 const client = createClient({ chain: process.argv[2] ?? '' })
 await client.start()
@@ -33,6 +38,7 @@ async function put(sizeMiB: number, profile: ProfileName): Promise<ClientTaskDon
     for (let sent = 0; sent < sizeMiB; sent += 1) {
       const bytes = stream.update(zeros)
       hash.update(bytes)
+      tell(sent)
       yield bytes
     }
   }
@@ -45,7 +51,17 @@ async function get(capability: string): Promise<ClientTaskDone> {
   const hash = createHash('sha256')
   const startMs = performance.now()
   const { data } = await client.storage.get(capability)
-  for await (const bytes of data) hash.update(bytes)
+  let got = 0
+  for await (const bytes of data) {
+    hash.update(bytes)
+    if (Math.floor((got + bytes.length) / MIB) > Math.floor(got / MIB))
+      tell(Math.floor((got + bytes.length) / MIB))
+    got += bytes.length
+  }
   const sha256 = hash.digest('hex')
   return { seconds: (performance.now() - startMs) / 1000, sha256, text: sha256 }
+}
+
+function tell(doneMiB: number): void {
+  if (doneMiB % TELL_MIB === 0) process.send?.({ doneMiB } satisfies ClientMessage)
 }

@@ -2,6 +2,8 @@
  * Buffers of one size that are used again. A fresh buffer of a chunk's size costs a third of what hashing it does: its
  * pages are mapped and cleared anew each time, and the collector has to run for them. It clears nothing.
  */
+import { release } from './release.js'
+
 export interface BufferPoolInit {
   readonly sizeBytes: number
   /** Buffers kept for the next time. What is in use is not counted: the user bounds it. */
@@ -25,5 +27,10 @@ export class BufferPool {
   give(buffer: Uint8Array): void {
     if (buffer.length === this.#init.sizeBytes && this.#free.length < this.#init.freeMax)
       this.#free.push(buffer)
+  }
+
+  /** Gives what is kept back to the system. Nobody may have a view of any of it, as `release` says. */
+  clear(): void {
+    for (const buffer of this.#free.splice(0)) release(buffer)
   }
 }

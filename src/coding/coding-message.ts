@@ -19,7 +19,7 @@ interface DecodeTask extends Omit<SegmentSource, 'chunks'> {
 
 export type CodingAnswer =
   | { readonly type: 'encoded'; readonly segment: EncodedSegment }
-  | { readonly type: 'decoded'; readonly plaintext: Uint8Array }
+  | { readonly type: 'decoded'; readonly pieces: readonly Uint8Array[] }
   | { readonly type: 'failed'; readonly error: ErrorContent }
 
 /** A message, and the buffers in it that its receiver gets for good. */
@@ -77,9 +77,12 @@ export function answer(task: CodingTask): Parcel<CodingAnswer> {
       return { message: { type: 'encoded', segment }, moved: moved.filter((b) => b instanceof ArrayBuffer) }
     }
     const chunks = task.chunks.map((content) => content && VerifiedSpan.fromContent(content))
-    const plaintext = whole(decodeSegment({ ...task, chunks }, task.objectKey))
-    for (const content of task.chunks) if (content !== undefined) release(content.bytes)
-    return { message: { type: 'decoded', plaintext }, moved: [plaintext.buffer] }
+    const pieces = decodeSegment({ ...task, chunks }, task.objectKey)
+    const moved = [...new Set(pieces.map(({ buffer }) => buffer))].filter((b) => b instanceof ArrayBuffer)
+    for (const content of task.chunks) {
+      if (content !== undefined && !moved.some((b) => b === content.bytes.buffer)) release(content.bytes)
+    }
+    return { message: { type: 'decoded', pieces }, moved }
   } catch (error) {
     return { message: { type: 'failed', error: errorContent(error) }, moved: [] }
   }

@@ -15,12 +15,12 @@ import type { EncodedSegment, EncodeSegmentInit, SegmentSource } from '../redund
  */
 export interface SegmentCoder {
   encode(init: EncodeSegmentInit, options?: AbortOptions): Promise<EncodedSegment>
-  /** `objectKey` is given exactly if the segment is private. */
+  /** The plaintext in pieces. `objectKey` is given exactly if the segment is private. */
   decode(
     source: SegmentSource,
     objectKey: Uint8Array | undefined,
     options?: AbortOptions,
-  ): Promise<Uint8Array>
+  ): Promise<readonly Uint8Array[]>
 }
 
 export interface CodingPool extends SegmentCoder, Startable {}

@@ -64,10 +64,10 @@ export class WorkerCoding implements CodingPool {
     source: SegmentSource,
     objectKey: Uint8Array | undefined,
     options: AbortOptions = {},
-  ): Promise<Uint8Array> {
+  ): Promise<readonly Uint8Array[]> {
     const answer = await this.#run(() => decodeParcel(source, objectKey), options)
     invariant(answer.type === 'decoded', 'a thread answers what it was asked')
-    return answer.plaintext
+    return answer.pieces
   }
 
   async #run(parcel: () => Parcel<CodingTask>, options: AbortOptions): Promise<CodingAnswer> {

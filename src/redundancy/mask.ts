@@ -9,6 +9,8 @@
 import { createCipheriv } from 'node:crypto'
 import { concat } from 'uint8arrays/concat'
 import { invariant } from '../base/errors.js'
+import { release } from '../base/release.js'
+import { KIB } from '../base/units.js'
 import { hkdf, sha256 } from '../crypto/hash.js'
 import { u32, u64 } from './big-endian.js'
 
@@ -20,6 +22,7 @@ export const MASK_BLOCK_BYTES = 64
 const NO_SALT = new Uint8Array(0)
 /** OpenSSL's IV of ChaCha20: 4 bytes of block counter, little-endian, then the 12-byte nonce. */
 const IV_BYTES = 16
+const STEP_BYTES = 128 * KIB
 
 export function maskRootOf(objectKey: Uint8Array): Uint8Array {
   return hkdf(objectKey, NO_SALT, 'mask/1', MASK_ROOT_BYTES)
@@ -45,12 +48,28 @@ export function maskChunk(
   bytes: Uint8Array,
   offsetBytes = 0,
 ): Uint8Array {
+  return maskInto(new Uint8Array(bytes.length), maskRoot, place, bytes, offsetBytes)
+}
+
+/** The same, written to the start of `target`, which may be `bytes`: returns that part of it. */
+export function maskInto(
+  target: Uint8Array,
+  maskRoot: Uint8Array,
+  place: MaskPlace,
+  bytes: Uint8Array,
+  offsetBytes = 0,
+): Uint8Array {
   invariant(maskRoot.length === MASK_ROOT_BYTES, 'a mask root has 32 bytes')
   invariant(offsetBytes % MASK_BLOCK_BYTES === 0, 'a masked span starts at a block')
   const key = hkdf(maskRoot, NO_SALT, concat([place.salt, u64(place.segment), u32(place.chunk)]), 32)
   const iv = new Uint8Array(IV_BYTES)
   new DataView(iv.buffer).setUint32(0, offsetBytes / MASK_BLOCK_BYTES, true)
-  const masked = createCipheriv('chacha20', key, iv).update(bytes)
-  // As a plain array over the same memory: a Buffer's `slice` would be a view.
-  return new Uint8Array(masked.buffer, masked.byteOffset, masked.length)
+  const cipher = createCipheriv('chacha20', key, iv)
+  // A cipher's output is always a fresh buffer: small ones, given back at once, stay in the processor's cache.
+  for (let at = 0; at < bytes.length; at += STEP_BYTES) {
+    const masked = cipher.update(bytes.subarray(at, at + STEP_BYTES))
+    target.set(masked, at)
+    release(masked)
+  }
+  return target.subarray(0, bytes.length)
 }

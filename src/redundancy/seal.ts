@@ -93,7 +93,11 @@ export interface SealedFrames extends SegmentPosition {
 /**
  * Plaintext of the frames. Throws `MISMATCH` if any byte, the key, the salt or the place is not what was sealed.
  */
-export function openFrames(objectKey: Uint8Array, sealed: SealedFrames): Uint8Array {
+export function openFrames(
+  objectKey: Uint8Array,
+  sealed: SealedFrames,
+  target: Uint8Array = new Uint8Array(sealed.ciphertext.length),
+): Uint8Array {
   const { index, sealedBytes, firstFrame, ciphertext } = sealed
   invariant(objectKey.length === OBJECT_KEY_BYTES, 'an object key has 32 bytes')
   const offset = firstFrame * FRAME_BYTES
@@ -106,7 +110,6 @@ export function openFrames(objectKey: Uint8Array, sealed: SealedFrames): Uint8Ar
   const key = segmentKey(objectKey, sealed.salt, index)
   const framesOfSegment = frameCount(plainBytes)
   const frames = Math.ceil(ciphertext.length / FRAME_BYTES)
-  const plaintext = new Uint8Array(ciphertext.length - frames * FRAME_TAG_BYTES)
   for (let i = 0; i < frames; i++) {
     const bytes = ciphertext.subarray(i * FRAME_BYTES, (i + 1) * FRAME_BYTES)
     const tagAt = bytes.length - FRAME_TAG_BYTES
@@ -115,7 +118,7 @@ export function openFrames(objectKey: Uint8Array, sealed: SealedFrames): Uint8Ar
     decipher.setAAD(frameAad(sealed, frame, framesOfSegment))
     decipher.setAuthTag(bytes.subarray(tagAt))
     const opened = decipher.update(bytes.subarray(0, tagAt))
-    plaintext.set(opened, i * FRAME_PLAIN_BYTES)
+    target.set(opened, i * FRAME_PLAIN_BYTES)
     release(opened)
     try {
       decipher.final()
@@ -123,7 +126,7 @@ export function openFrames(objectKey: Uint8Array, sealed: SealedFrames): Uint8Ar
       throw mismatch(index, `frame ${frame} does not authenticate`, cause)
     }
   }
-  return plaintext
+  return target.subarray(0, ciphertext.length - frames * FRAME_TAG_BYTES)
 }
 
 /** Plaintext of a whole segment; throws as `openFrames`. */

@@ -5,11 +5,10 @@
  */
 import { equals } from 'uint8arrays/equals'
 import { invariant, SubnetError } from '../base/errors.js'
-import { release } from '../base/release.js'
 import { sha256 } from '../crypto/hash.js'
 import { type ChunkReference, describeChunk, type VerifiedSpan } from './chunk.js'
 import { type ChunkSpan, chunkBytes, coderBytes, type SegmentShape, segmentShape } from './layout.js'
-import { maskChunk, maskRootOf } from './mask.js'
+import { maskInto, maskRootOf } from './mask.js'
 import { CHUNK_SIZE, type Code } from './profiles.js'
 import { encodeParity, reconstruct } from './reed-solomon.js'
 import { FRAME_BYTES, openFrames, type SegmentPosition, sealSegment } from './seal.js'
@@ -35,7 +34,7 @@ export interface EncodeSegmentInit extends SegmentPosition {
 
 /** A chunk ready to be stored. */
 export interface EncodedChunk extends ChunkReference {
-  /** May be a view into the plaintext of a public segment. */
+  /** Data chunks may be views into one buffer: of a public segment, into its plaintext. */
   readonly bytes: Uint8Array
 }
 
@@ -52,11 +51,9 @@ export function encodeSegment(init: EncodeSegmentInit): EncodedSegment {
   if (objectKey === undefined) return { shape, chunks: codeChunks(shape, plaintext).map(encodedChunk) }
   const { salt, ciphertext } = sealSegment(objectKey, init, plaintext)
   const maskRoot = maskRootOf(objectKey)
-  const coded = codeChunks(shape, ciphertext)
-  const chunks = coded.map((bytes, chunk) =>
-    encodedChunk(maskChunk(maskRoot, { salt, segment: index, chunk }, bytes)),
+  const chunks = codeChunks(shape, ciphertext).map((bytes, chunk) =>
+    encodedChunk(maskInto(bytes, maskRoot, { salt, segment: index, chunk }, bytes)),
   )
-  for (const bytes of [ciphertext, ...coded]) release(bytes)
   return { shape, salt, chunks }
 }
 
@@ -69,22 +66,15 @@ export interface SegmentSource {
 }
 
 /**
- * The plaintext of a whole segment. `objectKey` is given exactly if it is private. Throws `UNRECOVERABLE` with fewer
- * than k chunks, `MISMATCH` if they are all as named and yet are not what was encoded (or the key is another).
+ * The plaintext of a whole segment, in k pieces. It is made where the chunks are, whose bytes are thereby used up: a
+ * piece is the front part of a buffer of its own. `objectKey` is given exactly if the segment is private. Throws
+ * `UNRECOVERABLE` with fewer than k chunks, `MISMATCH` if they are all as named and yet are not what was encoded (or
+ * the key is another).
  */
-export function decodeSegment(source: SegmentSource, objectKey?: Uint8Array): Uint8Array {
+export function decodeSegment(source: SegmentSource, objectKey?: Uint8Array): Uint8Array[] {
   const { shape, entry } = source
   const data = dataChunks(source, objectKey && maskRootOf(objectKey))
-  const plaintext = new Uint8Array(shape.plainBytes)
-  let offset = 0
-  for (const [chunk, bytes] of data.entries()) {
-    const opened = openChunk(shape, entry, objectKey, bytes, chunk, 0)
-    plaintext.set(opened, offset)
-    offset += opened.length
-    // A private segment's are copies, unmasked and unsealed; a public one's are the chunks themselves.
-    if (shape.class === 'private') for (const done of [bytes, opened]) release(done)
-  }
-  return plaintext
+  return data.map((bytes, chunk) => openChunk(shape, entry, objectKey, bytes, chunk, 0, bytes))
 }
 
 /**
@@ -141,25 +131,24 @@ function codeChunks(shape: SegmentShape, coded: Uint8Array): Uint8Array[] {
   return [...data, ...encodeParity(data, shape)]
 }
 
-/** All data chunks, unmasked; those not there are rebuilt, and checked where no seal authenticates them later. */
+/** All data chunks, unmasked where they are; those not there are rebuilt, and checked where no seal authenticates them later. */
 function dataChunks(source: SegmentSource, maskRoot: Uint8Array | undefined): Uint8Array[] {
   const { shape, entry } = source
-  const present = Array.from({ length: shape.k }, (_, chunk) =>
-    codedSpan(source, maskRoot, chunk, 0, coderBytes(shape)),
-  )
-  const missing = [...present.keys()].filter((chunk) => present[chunk] === undefined)
+  const lengthBytes = coderBytes(shape)
+  const coded = anyCoded(source, (chunk) => codedSpan(source, maskRoot, chunk, 0, lengthBytes, true))
+  const missing = Array.from({ length: shape.k }, (_, chunk) => chunk).filter((chunk) => !coded[chunk])
   if (missing.length > 0) {
-    const rebuilt = rebuildCoded(source, maskRoot, 0, coderBytes(shape), missing)
+    const rebuilt = reconstruct(coded, shape, lengthBytes, missing)
     for (const [i, chunk] of missing.entries()) {
       const bytes = rebuilt[i]?.subarray(0, chunkBytes(shape, chunk))
       invariant(bytes !== undefined, 'every missing chunk was rebuilt')
       const sealed = shape.class === 'private'
       if (!sealed && !equals(sha256(bytes), referenceOf(entry, chunk).digest))
         throw inconsistent(shape, chunk)
-      present[chunk] = bytes
+      coded[chunk] = bytes
     }
   }
-  return present as Uint8Array[]
+  return coded.slice(0, shape.k) as Uint8Array[]
 }
 
 /** The `wanted` chunks' unmasked bytes at [offset, offset + length) out of the same bytes of k chunks, zero-padded. */
@@ -170,41 +159,46 @@ function rebuildCoded(
   lengthBytes: number,
   wanted: readonly number[],
 ): Uint8Array[] {
-  const { k, n, index } = source.shape
+  const coded = anyCoded(source, (chunk) => codedSpan(source, maskRoot, chunk, offsetBytes, lengthBytes))
+  return reconstruct(coded, source.shape, lengthBytes, wanted)
+}
+
+/** The first k chunks that `codedOf` gives, each at its place. */
+function anyCoded(
+  { shape: { k, n, index } }: SegmentSource,
+  codedOf: (chunk: number) => Uint8Array | undefined,
+): (Uint8Array | undefined)[] {
   const coded: (Uint8Array | undefined)[] = []
   let available = 0
   for (let chunk = 0; chunk < n && available < k; chunk++) {
-    coded[chunk] = codedSpan(source, maskRoot, chunk, offsetBytes, lengthBytes)
+    coded[chunk] = codedOf(chunk)
     if (coded[chunk] !== undefined) available++
   }
-  if (available < k) {
-    throw new SubnetError(
-      'UNRECOVERABLE',
-      `segment ${index}: ${available} chunks are there, ${k} are needed`,
-      {
-        data: { segment: index, available, needed: k },
-      },
-    )
-  }
-  return reconstruct(coded, { k, n }, lengthBytes, wanted)
+  if (available >= k) return coded
+  const text = `segment ${index}: ${available} chunks are there, ${k} are needed`
+  throw new SubnetError('UNRECOVERABLE', text, { data: { segment: index, available, needed: k } })
 }
 
-/** A chunk's unmasked bytes at [offset, offset + length), as far as the chunk goes; `undefined` if it is not there. */
+/**
+ * A chunk's unmasked bytes at [offset, offset + length), as far as the chunk goes; `undefined` if it is not there. Fresh,
+ * unless it is public or `inPlace`.
+ */
 function codedSpan(
   { shape, entry, chunks }: SegmentSource,
   maskRoot: Uint8Array | undefined,
   chunk: number,
   offsetBytes: number,
   lengthBytes: number,
+  inPlace = false,
 ): Uint8Array | undefined {
   const endOffset = Math.min(offsetBytes + lengthBytes, chunkBytes(shape, chunk))
   // The short last data chunk may end before the span: nothing but padding, which everybody knows.
   if (endOffset <= offsetBytes) return new Uint8Array(0)
   const stored = chunks[chunk]?.read(referenceOf(entry, chunk), offsetBytes, endOffset - offsetBytes)
-  return stored && masked(shape, entry, maskRoot, chunk, stored, offsetBytes)
+  return stored && masked(shape, entry, maskRoot, chunk, stored, offsetBytes, inPlace ? stored : undefined)
 }
 
-/** Masks or unmasks, if private. */
+/** Masks or unmasks, if private, into `target` or else into fresh bytes. */
 function masked(
   shape: SegmentShape,
   entry: SegmentEntry,
@@ -212,13 +206,15 @@ function masked(
   chunk: number,
   bytes: Uint8Array,
   offsetBytes: number,
+  target?: Uint8Array,
 ): Uint8Array {
   invariant((shape.class === 'private') === (maskRoot !== undefined), 'a key is given exactly if private')
   if (maskRoot === undefined) return bytes
-  return maskChunk(maskRoot, { salt: saltOf(entry), segment: shape.index, chunk }, bytes, offsetBytes)
+  const place = { salt: saltOf(entry), segment: shape.index, chunk }
+  return maskInto(target ?? new Uint8Array(bytes.length), maskRoot, place, bytes, offsetBytes)
 }
 
-/** Plaintext of a data chunk's unmasked bytes from `offsetBytes` on. */
+/** Plaintext of a data chunk's unmasked bytes from `offsetBytes` on; written to `target` if it has to be opened. */
 function openChunk(
   shape: SegmentShape,
   entry: SegmentEntry,
@@ -226,16 +222,18 @@ function openChunk(
   ciphertext: Uint8Array,
   chunk: number,
   offsetBytes: number,
+  target?: Uint8Array,
 ): Uint8Array {
   if (objectKey === undefined) return ciphertext
-  return openFrames(objectKey, {
+  const sealed = {
     index: shape.index,
     isLast: shape.isLast,
     salt: saltOf(entry),
     sealedBytes: shape.codedBytes,
     firstFrame: (chunk * CHUNK_SIZE + offsetBytes) / FRAME_BYTES,
     ciphertext,
-  })
+  }
+  return openFrames(objectKey, sealed, target)
 }
 
 function saltOf(entry: SegmentEntry): Uint8Array {

@@ -117,7 +117,7 @@ export class Download {
   }
 
   /**
-   * The plaintext, in order, a piece for each segment. `objectKey` is given exactly if the object is private; what is
+   * The plaintext, in order, a piece for each data chunk. `objectKey` is given exactly if the object is private; what is
    * read of a public one is under the root of its IPFS file. `INVALID` for a range that begins beyond the end.
    */
   async *read(
@@ -145,15 +145,18 @@ export class Download {
           const own = { start: Math.max(start, from), end: Math.min(end, from + place.shape.plainBytes) }
           const isWhole = own.end - own.start === place.shape.plainBytes
           return isWhole
-            ? await this.#wholeSegment(place, objectKey, signal)
-            : await this.#partOfSegment(manifest, place, own, objectKey, signal)
+            ? [...(await this.#wholeSegment(place, objectKey, signal))]
+            : [await this.#partOfSegment(manifest, place, own, objectKey, signal)]
         },
         options,
       ),
     )
-    for await (const plaintext of plaintexts) {
-      yield plaintext
-      doneBytes += plaintext.length
+    for await (const pieces of plaintexts) {
+      // Each is let go of when it has been read: the reader may take its time.
+      for (let piece = pieces.shift(); piece !== undefined; piece = pieces.shift()) {
+        doneBytes += piece.length
+        yield piece
+      }
       const { fetchedBytes, peers, retries } = this.#pool
       options.onProgress?.({ doneBytes, totalBytes: end - start, fetchedBytes, peers, retries })
     }
@@ -179,7 +182,7 @@ export class Download {
     place: SegmentPlace,
     objectKey: Uint8Array | undefined,
     signal: AbortSignal,
-  ): Promise<Uint8Array> {
+  ): Promise<readonly Uint8Array[]> {
     const { clock, coding } = this.#components
     const fetching = (where: SegmentPlace) => fetchSegment(where, { pool: this.#pool, clock }, { signal })
     const chunks = await this.#anywhere(place, fetching, signal)
@@ -238,7 +241,10 @@ export class Download {
     const whole = async (inner: AbortSignal) => {
       try {
         const from = place.shape.index * segmentSize(manifest.class, manifest.code.k)
-        return (await this.#wholeSegment(place, undefined, inner)).subarray(start - from, end - from)
+        return concat([...(await this.#wholeSegment(place, undefined, inner))]).subarray(
+          start - from,
+          end - from,
+        )
       } catch (error) {
         failure = error
         throw error

@@ -35,6 +35,8 @@ export interface SpreadPlan extends Placement {
 export interface SpreadOptions extends AbortOptions {
   /** Called for each chunk that is durable, also for those that were before. */
   readonly onKept?: () => void
+  /** Called for each chunk that is durable, as soon as nobody is being sent its bytes any more. */
+  readonly onFree?: (chunk: number) => void
 }
 
 const NO_BYTES = new Uint8Array(0)
@@ -82,12 +84,17 @@ export class Spread {
     options: SpreadOptions,
   ): Promise<number> {
     const { clock } = this.#components
+    /** How many candidates have each chunk and have not answered. */
+    const readers = chunks.map(() => 0)
+    const kept = new Set<number>()
     const chunkAt = (index: number) => chunks[index] as EncodedChunk
     const keep = (candidate: number, index: number) => {
       const { digest, auditRoot, sizeBytes } = chunkAt(index)
       this.entries[candidate]?.push([digest, auditRoot, sizeBytes, ...placeOf(index)])
       chunks[index] = { digest, auditRoot, sizeBytes, bytes: NO_BYTES }
       options.onKept?.()
+      kept.add(index)
+      if (readers[index] === 0) options.onFree?.(index)
     }
     const asks = this.#resumes || plan.asksFirst === true
     const seating = asks ? await this.#seat(chunks, plan, options) : { ...plan, held: new Set<number>() }
@@ -100,7 +107,15 @@ export class Spread {
       {
         clock,
         slow: this.#slow,
-        send: (candidate, index) => this.#sendOne(candidate, chunkAt(index), placeOf(index)[0], options),
+        send: async (candidate, index) => {
+          readers[index] = (readers[index] ?? 0) + 1
+          try {
+            await this.#sendOne(candidate, chunkAt(index), placeOf(index)[0], options)
+          } finally {
+            readers[index] = (readers[index] ?? 1) - 1
+            if (kept.has(index) && readers[index] === 0) options.onFree?.(index)
+          }
+        },
         onKept: keep,
         onMoved: (failure) => {
           this.#moved += 1

@@ -30,6 +30,7 @@ import {
 import { maskRootOf } from '../redundancy/mask.js'
 import { CHUNK_SIZE, type Profile } from '../redundancy/profiles.js'
 import type { EncodedChunk, EncodedSegment, EncodeSegmentInit, SegmentEntry } from '../redundancy/segment.js'
+import { ChunkBuffers } from './chunk-buffers.js'
 import { commitPatiently, lost } from './commit.js'
 import { cut } from './cut.js'
 import { mapInOrder } from './in-flight.js'
@@ -37,7 +38,7 @@ import { collectLeases } from './lease-round.js'
 import { requireSegments, segmentsMax } from './object-limit.js'
 import { OrderRenewal } from './order-renewal.js'
 import { PlacedParts } from './placed-parts.js'
-import { Spread } from './spread.js'
+import { Spread, type SpreadOptions } from './spread.js'
 import { StorePool, type StorePoolComponents } from './store-pool.js'
 import { holderReports, type UploadReport } from './upload-report.js'
 
@@ -106,7 +107,8 @@ export async function upload(
   using life = childSignal(options.signal)
   const pool = new StorePool(components, init.domain, placed.candidates)
   const spread = new Spread({ pool, clock }, { candidates: placed.candidates.length, resumes })
-  const work = { placed, pool, spread, options: { ...options, signal: life.signal } }
+  const buffers = new ChunkBuffers(chunksInFlight(init.profile))
+  const work = { placed, pool, spread, buffers, options: { ...options, signal: life.signal } }
   const onLost = (error: unknown) => life.abort(isSubnetError(error) ? lost(validator, error) : error)
   try {
     using _renewal = new OrderRenewal(
@@ -119,6 +121,7 @@ export async function upload(
     )
     const report = await new Upload(init, components, work, max).run(source)
     await pool.close()
+    buffers.clear()
     return report
   } catch (error) {
     await pool.close(error instanceof Error ? error : new Error(String(error)))
@@ -146,6 +149,10 @@ function placeRequest(init: UploadInit): PlaceBody {
   }
 }
 
+function chunksInFlight({ n }: Profile): number {
+  return Math.max(IN_FLIGHT_CHUNKS, Math.ceil(IN_FLIGHT_SEGMENTS_MIN * n))
+}
+
 interface Piece {
   readonly bytes: Uint8Array
   readonly isLast: boolean
@@ -155,6 +162,7 @@ interface UploadWork {
   readonly placed: Placed
   readonly pool: StorePool
   readonly spread: Spread
+  readonly buffers: ChunkBuffers
   readonly options: UploadOptions
 }
 
@@ -174,6 +182,7 @@ class Upload {
   readonly #parts: PlacedParts
   readonly #segmentsMax: number
   readonly #memory: Semaphore
+  readonly #buffers: ChunkBuffers
   readonly #manifestInit: ManifestInit
   readonly #builder: ManifestBuilder
   readonly #nodes: Uint8Array[] = []
@@ -196,10 +205,8 @@ class Upload {
     this.#options = work.options
     this.#segmentsMax = segmentsMax
     this.#parts = new PlacedParts(init.profile, work.placed, work.spread)
-    this.#memory = new Semaphore({
-      permitsMax: Math.max(IN_FLIGHT_CHUNKS, Math.ceil(IN_FLIGHT_SEGMENTS_MIN * n)),
-      waitersMax: n,
-    })
+    this.#memory = new Semaphore({ permitsMax: chunksInFlight(init.profile), waitersMax: n })
+    this.#buffers = work.buffers
     this.#manifestInit = {
       owner:
         init.class === 'private'
@@ -271,30 +278,32 @@ class Upload {
   }
 
   async #encodeAndSend(
-    { segment, release }: Admitted,
+    { segment, release: permits }: Admitted,
     signal: AbortSignal,
   ): Promise<SegmentEntry & { shape: SegmentShape }> {
     try {
       const encoded = await this.#components.coding.encode(segment, { signal })
-      return await this.#sendSegment(encoded, () => release.pop()?.(), signal)
+      return await this.#sendSegment(this.#buffers.adopt(encoded), {
+        signal,
+        onKept: () => permits.pop()?.(),
+      })
     } finally {
-      for (const each of release) each()
+      for (const each of permits) each()
     }
   }
 
   /** Sends all chunks of a segment; what comes back names them, so their bytes can go: each when it is durable. */
   async #sendSegment(
     segment: EncodedSegment,
-    onKept: () => void,
-    signal: AbortSignal,
+    options: Omit<SpreadOptions, 'onFree'>,
   ): Promise<SegmentEntry & { shape: SegmentShape }> {
     const { shape, chunks, ...rest } = segment
     const names = chunks.map(({ digest, auditRoot, sizeBytes }) => ({ digest, auditRoot, sizeBytes }))
     const isOnlyLeaf = shape.class === 'public' && shape.isLast && shape.index === 0 && shape.k === 1
     if (isOnlyLeaf) this.#onlyLeaf = chunks[0]?.bytes
-    // Nobody else has the list: it may forget bodies one by one.
-    const bodies = chunks as EncodedChunk[]
-    const kept = await this.#parts.sendSegment(shape, bodies, { signal, onKept })
+    const bodies = [...chunks]
+    const onFree = (chunk: number) => this.#buffers.give((chunks[chunk] as EncodedChunk).bytes)
+    const kept = await this.#parts.sendSegment(shape, bodies, { ...options, onFree })
     if (this.#segments === 0 || kept - shape.n < this.#weakest.weakestReceipts - this.#weakest.fullReceipts) {
       this.#weakest = { weakestReceipts: kept, fullReceipts: shape.n }
     }

@@ -49,10 +49,9 @@ describe('worker coding', () => {
     const span = verifiedChunk(first, first.bytes)
     const { bytes } = span.content
     const chunks = [span]
-    assert.deepEqual(
-      await pool.decode({ shape: encoded.shape, entry: encoded, chunks }, objectKey),
+    assert.deepEqual(await pool.decode({ shape: encoded.shape, entry: encoded, chunks }, objectKey), [
       segment(0).plaintext,
-    )
+    ])
     assert.equal(bytes.length, 0)
   })
 

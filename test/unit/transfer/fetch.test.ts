@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { concat } from 'uint8arrays/concat'
 import type { Holder } from '../../../protocols/order/messages.js'
 import { isSubnetError, SubnetError } from '../../../src/base/errors.js'
 import { cryptoReady, toSs58 } from '../../../src/crypto/keys.js'
@@ -45,7 +46,10 @@ describe('fetchSegment', () => {
     const chunks = await fetch()
     assert.deepEqual(places(chunks), [0, 1])
     assert.deepEqual(asked(), [1, 1, 0, 0, 0])
-    assert.deepEqual(decodeSegment({ shape: place.shape, entry: segment, chunks }, objectKey), plaintext)
+    assert.deepEqual(
+      concat(decodeSegment({ shape: place.shape, entry: segment, chunks }, objectKey)),
+      plaintext,
+    )
     await pool.close()
   })
 
@@ -56,7 +60,10 @@ describe('fetchSegment', () => {
     const chunks = await fetch()
     assert.deepEqual(places(chunks), [2, 3])
     assert.deepEqual(asked(), [0, 1, 1, 1, 0])
-    assert.deepEqual(decodeSegment({ shape: place.shape, entry: segment, chunks }, objectKey), plaintext)
+    assert.deepEqual(
+      concat(decodeSegment({ shape: place.shape, entry: segment, chunks }, objectKey)),
+      plaintext,
+    )
     await pool.close()
   })
 

@@ -4,7 +4,7 @@ import { raceAbort } from '../../../src/base/abort.js'
 import { SubnetError } from '../../../src/base/errors.js'
 import { describeChunk } from '../../../src/redundancy/chunk.js'
 import type { EncodedChunk } from '../../../src/redundancy/segment.js'
-import { Spread } from '../../../src/transfer/spread.js'
+import { Spread, type SpreadOptions } from '../../../src/transfer/spread.js'
 import { FakeClock, turn } from '../../kit/fake-clock.js'
 import { deferred } from '../../kit/probe-actor.js'
 
@@ -54,7 +54,7 @@ function setUp({ candidates = 6, resumes = false, quorum = 2 } = {}) {
   const pool = new FakePool()
   const clock = new FakeClock()
   const spread = new Spread({ pool, clock }, { candidates, resumes })
-  const send = (spares: readonly number[], options: { readonly signal?: AbortSignal } = {}) =>
+  const send = (spares: readonly number[], options: SpreadOptions = {}) =>
     spread.send(CHUNKS, { holders: [0, 1, 2], spares, quorum }, (chunk) => [7, chunk], options)
   const entry = (chunk: number) => {
     const { digest, auditRoot, sizeBytes } = CHUNKS[chunk] as EncodedChunk
@@ -163,6 +163,20 @@ describe('Spread', () => {
       assert.deepEqual(spread.entries, [[entry(0)], [], [entry(2)], [entry(1)], [], []])
       assert.equal(spread.retries, 1)
       assert.equal(clock.pendingTimers, 0)
+    })
+
+    it('says that nobody reads a chunk any more only when the slow one has answered too', async () => {
+      const { pool, clock, send } = setUp()
+      const slow = deferred<void>()
+      pool.held.set(1, slow)
+      const free: number[] = []
+      const sending = send([3], { onFree: (chunk) => free.push(chunk) })
+      await clock.advance(2_000)
+      assert.equal(await sending, 3)
+      assert.deepEqual(free, [0, 2])
+      slow.resolve()
+      await turn()
+      assert.deepEqual(free, [0, 2, 1])
     })
 
     it('takes the slow one if it is first after all', async () => {

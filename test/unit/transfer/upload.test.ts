@@ -135,7 +135,7 @@ function readBack({ peers, orders }: ReturnType<typeof setUp>): Uint8Array {
   for (const chunk of peers.miners.flatMap((miner) => miner.kept)) {
     bodies.set(Buffer.from(chunk.digest).toString('hex'), Buffer.concat(chunk.body))
   }
-  const plaintexts = manifest.content.segments.map((entry, index) => {
+  const plaintexts = manifest.content.segments.flatMap((entry, index) => {
     const chunks = entry.chunks.map((reference) => {
       const body = bodies.get(Buffer.from(reference.digest).toString('hex'))
       return body && verifiedChunk(reference, Uint8Array.from(body))
