@@ -2,13 +2,20 @@
  * Frames on a `Duplex`: length (u32, big-endian) ‖ dag-cbor header, then the raw body the header announces. Every read and write
  * has a deadline, for silence and for the whole, every header a cap, so a peer can neither stall nor swell us.
  */
+import { concat } from 'uint8arrays'
 import type { z } from 'zod'
 import type { AbortOptions } from '../../src/base/abort.js'
-import { deadline, type WatchedSignal, watchdog } from '../../src/base/abort.js'
+import {
+  childSignal,
+  deadline,
+  type ScopedSignal,
+  type WatchedSignal,
+  watchdog,
+} from '../../src/base/abort.js'
 import type { Clock } from '../../src/base/clock.js'
 import { invariant, isSubnetError, SubnetError } from '../../src/base/errors.js'
 import { KIB } from '../../src/base/units.js'
-import type { Duplex } from '../../src/net/duplex.js'
+import { type Duplex, WRITE_PIECE_BYTES } from '../../src/net/duplex.js'
 import { decodeMessage, encodeMessage } from './schema.js'
 import type { Failure } from './status.js'
 import { fromFailure, toFailure } from './status.js'
@@ -45,6 +52,9 @@ export class FrameStream {
   readonly #init: FrameInit
   /** Input read from the duplex but not consumed yet: at most one piece. */
   #rest: Uint8Array = new Uint8Array(0)
+  /** For reads and writes that no signal of their caller's can end: used for all of them in turn. */
+  #readScope = childSignal()
+  #writeScope = childSignal()
 
   constructor(duplex: Duplex, clock: Clock, init: FrameInit) {
     this.duplex = duplex
@@ -97,24 +107,22 @@ export class FrameStream {
     onPiece: (piece: Uint8Array) => void,
     options: AbortOptions = {},
   ): Promise<void> {
-    using watch = this.#watch(lengthBytes, `waiting for ${this.remotePeer}`, options)
-    let missing = lengthBytes
+    let missing = lengthBytes - this.#take(lengthBytes, onPiece)
+    if (missing === 0) return
+    if (this.#readScope.signal.aborted) this.#readScope = childSignal()
+    using scope = options.signal === undefined ? kept(this.#readScope) : childSignal(options.signal)
+    using watch = this.#watch(missing, `waiting for ${this.remotePeer}`, scope)
     while (missing > 0) {
-      if (this.#rest.length === 0) {
-        const piece = await this.duplex.read(watch)
-        if (piece === undefined) {
-          throw new SubnetError(
-            'DISCONNECTED',
-            `${this.remotePeer} ended the stream ${missing} bytes too early`,
-          )
-        }
-        watch.alive()
-        this.#rest = piece
+      const piece = await this.duplex.read(watch)
+      if (piece === undefined) {
+        throw new SubnetError(
+          'DISCONNECTED',
+          `${this.remotePeer} ended the stream ${missing} bytes too early`,
+        )
       }
-      const taken = this.#rest.subarray(0, missing)
-      this.#rest = this.#rest.subarray(taken.length)
-      missing -= taken.length
-      onPiece(taken)
+      watch.alive()
+      this.#rest = piece
+      missing -= this.#take(missing, onPiece)
     }
   }
 
@@ -138,19 +146,43 @@ export class FrameStream {
     await this.writeHeader(encodeMessage(message), options)
   }
 
+  /** Several messages at once. */
+  async writeMessages(messages: readonly unknown[], options: AbortOptions = {}): Promise<void> {
+    await this.writeBody(concat(messages.map((message) => this.#frame(encodeMessage(message)))), options)
+  }
+
+  /** A message and the body that it announces: what of the body has room beside the message leaves together with it. */
+  async writeMessageAndBody(message: unknown, body: Uint8Array, options: AbortOptions = {}): Promise<void> {
+    const frame = this.#frame(encodeMessage(message))
+    const beside = body.subarray(0, Math.max(0, WRITE_PIECE_BYTES - frame.length))
+    await this.#write([concat([frame, beside]), body.subarray(beside.length)], options)
+  }
+
   async writeHeader(header: Uint8Array, options: AbortOptions = {}): Promise<void> {
+    await this.#write([this.#frame(header)], options)
+  }
+
+  async writeBody(bytes: Uint8Array, options: AbortOptions = {}): Promise<void> {
+    await this.#write([bytes], options)
+  }
+
+  #frame(header: Uint8Array): Uint8Array {
     invariant(header.length <= this.#init.headerBytesMax, 'a header is within the limit of its protocol')
     const frame = new Uint8Array(PREFIX_BYTES + header.length)
     new DataView(frame.buffer).setUint32(0, header.length)
     frame.set(header, PREFIX_BYTES)
-    await this.writeBody(frame, options)
+    return frame
   }
 
   /** A write that fails ends the stream: half a frame may be on its way, and nothing said after it would be understood. */
-  async writeBody(bytes: Uint8Array, options: AbortOptions = {}): Promise<void> {
+  async #write(parts: readonly Uint8Array[], options: AbortOptions): Promise<void> {
+    const lengthBytes = parts.reduce((sum, part) => sum + part.length, 0)
     try {
-      using watch = this.#watch(bytes.length, `writing to ${this.remotePeer}`, options)
-      await this.duplex.write(bytes, { signal: watch.signal, onProgress: watch.alive })
+      if (this.#writeScope.signal.aborted) this.#writeScope = childSignal()
+      using scope = options.signal === undefined ? kept(this.#writeScope) : childSignal(options.signal)
+      using watch = this.#watch(lengthBytes, `writing to ${this.remotePeer}`, scope)
+      for (const part of parts)
+        await this.duplex.write(part, { signal: watch.signal, onProgress: watch.alive })
     } catch (error) {
       this.abort(error)
       throw error
@@ -211,12 +243,26 @@ export class FrameStream {
     return await this.duplex.read({ signal: scope.signal })
   }
 
+  /** Passes on what is at hand of the next `lengthBytes`, and returns how many that were. */
+  #take(lengthBytes: number, onPiece: (piece: Uint8Array) => void): number {
+    if (this.#rest.length === 0 || lengthBytes === 0) return 0
+    const taken = this.#rest.subarray(0, lengthBytes)
+    this.#rest = this.#rest.subarray(taken.length)
+    onPiece(taken)
+    return taken.length
+  }
+
   /** For the transfer of `lengthBytes`, either way. */
-  #watch(lengthBytes: number, what: string, options: AbortOptions): WatchedSignal {
+  #watch(lengthBytes: number, what: string, scope: ScopedSignal): WatchedSignal {
     const silenceMs = this.#init.stallTimeoutMs
     const totalMs = silenceMs + slowestMs(lengthBytes)
-    return watchdog(this.#clock, { silenceMs, totalMs }, what, options.signal)
+    return watchdog(this.#clock, { silenceMs, totalMs }, what, scope)
   }
+}
+
+/** The same scope, not ended with the block that uses it. */
+function kept({ signal, abort }: ScopedSignal): ScopedSignal {
+  return { signal, abort, [Symbol.dispose]: () => undefined }
 }
 
 /**

@@ -5,6 +5,7 @@ import { raceAbort } from '../../src/base/abort.js'
 import type { Clock, Timer } from '../../src/base/clock.js'
 import { SubnetError, toSubnetError } from '../../src/base/errors.js'
 import { Semaphore } from '../../src/base/semaphore.js'
+import { nextTurn } from '../../src/base/turn.js'
 import { sha256 } from '../../src/crypto/hash.js'
 import { LEAF_BYTES } from '../../src/crypto/merkle.js'
 import type { ChunkReference } from '../../src/redundancy/chunk.js'
@@ -64,9 +65,11 @@ export class RetrieveStream {
   readonly #frames: FrameStream
   readonly #tally: OrderTally | undefined
   readonly #clock: Clock
-  readonly #writer = new Semaphore({ permitsMax: 1, waitersMax: 1_024 })
   readonly #slots = new Semaphore({ permitsMax: RETRIEVE_QUEUE_MAX, waitersMax: 65_536 })
   readonly #pending = new Map<number, Pending>()
+  /** Messages that leave together when the event loop comes round: each packet of ours costs both ends as much as 16 KiB of a body. */
+  #outbox: unknown[] = []
+  #sending: Promise<void> | undefined
   #next = 0
   #consumedBytes = 0
   /** Credit so far. */
@@ -161,7 +164,8 @@ export class RetrieveStream {
 
   /** Confirms what came and says that nothing more will be asked. */
   async close(options: AbortOptions = {}): Promise<void> {
-    await this.#writer.run(() => this.#giveCredit(1))
+    this.#giveCredit(1)
+    await raceAbort(this.#sending ?? Promise.resolve(), options.signal)
     await this.#frames.end(options)
   }
 
@@ -177,6 +181,7 @@ export class RetrieveStream {
   ): Promise<T> {
     const release = await this.#slots.acquire(1, options)
     const answer = new Promise<T>((resolve, reject) => {
+      if (this.#failure !== undefined) throw this.#failure
       const pending: Pending = {
         expect,
         receive: (lengthBytes) => {
@@ -188,24 +193,27 @@ export class RetrieveStream {
       const number = this.#next
       this.#next += 1
       const { firstLeaf, leaves } = range ?? { firstLeaf: 0, leaves: 0 }
-      const writing = this.#writer.run(async () => {
-        options.signal?.throwIfAborted()
-        if (this.#failure !== undefined) throw this.#failure
-        this.#pending.set(number, pending)
-        if (this.#silence === undefined) this.#listen()
-        await this.#write({ type: 'get', number, digest, firstLeaf, leaves })
-      })
-      writing.catch(reject)
+      this.#pending.set(number, pending)
+      if (this.#silence === undefined) this.#listen()
+      this.#send({ type: 'get', number, digest, firstLeaf, leaves })
     })
     // Given back with the answer, also when nobody waits for that any more: it still stands in the miner's queue.
     return await raceAbort(answer.finally(release), options.signal)
   }
 
-  /** To be called by the one who holds the writer. A write that fails ends the stream, and does not throw. */
-  async #write(message: unknown): Promise<void> {
-    await this.#frames
-      .writeMessage(message)
-      .catch((error: unknown) => this.#end(toSubnetError(error, 'DISCONNECTED')))
+  /** A write that fails ends the stream. */
+  #send(message: unknown): void {
+    this.#outbox.push(message)
+    this.#sending ??= this.#empty().catch((error: unknown) => this.#end(toSubnetError(error, 'DISCONNECTED')))
+  }
+
+  async #empty(): Promise<void> {
+    try {
+      await nextTurn()
+      while (this.#outbox.length > 0) await this.#frames.writeMessages(this.#outbox.splice(0))
+    } finally {
+      this.#sending = undefined
+    }
   }
 
   async #readAnswers(): Promise<void> {
@@ -250,7 +258,7 @@ export class RetrieveStream {
     this.#pending.delete(answer.number)
     this.#consumedBytes += lengthBytes
     this.#tally?.add(lengthBytes)
-    if (this.#mustSpeak) await this.#writer.run(() => this.#giveCredit(RECEIPT_STEP_BYTES))
+    if (this.#mustSpeak) this.#giveCredit(RECEIPT_STEP_BYTES)
   }
 
   /**
@@ -264,13 +272,13 @@ export class RetrieveStream {
     return this.#clock.monotonicMs() - this.#spokeMs >= SILENCE_MS
   }
 
-  /** To be called by the one who holds the writer: receipts leave in the order in which they are signed. */
-  async #giveCredit(receiptStepBytes: number): Promise<void> {
+  /** Receipts leave in the order in which they are signed. */
+  #giveCredit(receiptStepBytes: number): void {
     const receipt = this.#tally?.sign(receiptStepBytes)
     const bytes = this.#consumedBytes + RETRIEVE_CREDIT_BYTES
     this.#givenBytes = bytes
     this.#spokeMs = this.#clock.monotonicMs()
-    await this.#write({ type: 'credit', bytes, ...(receipt === undefined ? {} : { receipt }) })
+    this.#send({ type: 'credit', bytes, ...(receipt === undefined ? {} : { receipt }) })
   }
 
   /** Measures the miner's silence anew: only while it owes an answer and none is coming in. */

@@ -2,7 +2,7 @@
  * One stream of `retrieve` as the miner serves it: bodies in the order of the requests, never beyond the client's credit
  * and receipts. Who may open one, and with what right, is `server.ts`.
  */
-import { childSignal } from '../../src/base/abort.js'
+import { childSignal, type ScopedSignal } from '../../src/base/abort.js'
 import type { Clock, Timer } from '../../src/base/clock.js'
 import { invariant, SubnetError } from '../../src/base/errors.js'
 import type { Semaphore } from '../../src/base/semaphore.js'
@@ -76,6 +76,14 @@ interface Body {
   readonly release: () => void
 }
 
+/** What of a written body has not left yet. */
+interface Tail {
+  readonly lengthBytes: number
+  readonly release: () => void
+  /** While somebody waits for it; `done` never rejects. */
+  leaving?: { readonly scope: ScopedSignal; readonly done: Promise<void> }
+}
+
 interface ExchangeComponents {
   readonly frames: FrameStream
   readonly right: Right
@@ -91,9 +99,8 @@ export class RetrieveExchange {
   #creditBytes = 0
   #sentBytes = 0
   #lastBodyBytes = 0
-  /** Gives back the memory of the last body. */
-  #letGo: () => void = () => undefined
-  #draining: Promise<void> = Promise.resolve()
+  /** The body written last, of which the end may still wait in the stream. */
+  #tail: Tail | undefined
   #receipts = 0
   #receiptedBytes = 0
   /** Runs while only a receipt is missing. */
@@ -184,9 +191,10 @@ export class RetrieveExchange {
         } else {
           if (this.#ended) {
             if (isCredited) throw unconfirmed()
-            await this.#draining
+            await this.#tailLeft()
             return
           }
+          void this.#tailLeft()
           await this.#awake()
         }
       }
@@ -259,18 +267,29 @@ export class RetrieveExchange {
   /** The end of a written body still waits in the stream: its memory is free when that has left, or the next is behind it. */
   #hold(lengthBytes: number, release: () => void): void {
     this.#letGo()
-    const scope = childSignal(this.#scope.signal)
-    this.#letGo = () => {
-      release()
-      scope.abort(LET_GO)
-      scope[Symbol.dispose]()
-    }
-    this.#draining = this.#components.frames.drained(Math.min(lengthBytes, TAIL_BYTES_MAX), scope).then(
-      () => release(),
-      (error) => {
+    this.#tail = { lengthBytes: Math.min(lengthBytes, TAIL_BYTES_MAX), release }
+  }
+
+  #letGo(): void {
+    const tail = this.#tail
+    this.#tail = undefined
+    tail?.release()
+    tail?.leaving?.scope.abort(LET_GO)
+    tail?.leaving?.scope[Symbol.dispose]()
+  }
+
+  /** Waits for the tail to leave; only when no body is behind it. The stream of a client that does not take it ends. */
+  async #tailLeft(): Promise<void> {
+    const tail = this.#tail
+    if (tail === undefined) return
+    if (tail.leaving === undefined) {
+      const scope = childSignal(this.#scope.signal)
+      const done = this.#components.frames.drained(tail.lengthBytes, scope).then(tail.release, (error) => {
         if (!scope.signal.aborted) this.#scope.abort(error)
-      },
-    )
+      })
+      tail.leaving = { scope, done }
+    }
+    await tail.leaving.done
   }
 
   /** The range, or why it is refused; throws what ends the stream. */
@@ -291,8 +310,7 @@ export class RetrieveExchange {
     this.#lastBodyBytes = length
     this.#components.right.confirmed?.account.send(length)
     const { number } = request
-    await frames.writeMessage({ type: 'body', number, sizeBytes, lengthBytes: length, proof })
-    await frames.writeBody(bytes)
+    await frames.writeMessageAndBody({ type: 'body', number, sizeBytes, lengthBytes: length, proof }, bytes)
   }
 
   async #awake(): Promise<void> {

@@ -167,9 +167,9 @@ export class StoreStream {
     this.#next += 1
     return await this.#ask<boolean>(
       (pending) => this.#chunks.set(number, { ...pending, sizeBytes: bytes.length }),
-      async () => {
-        await this.#frames.writeMessage({ type: 'chunk', number, digest, auditRoot, sizeBytes: bytes.length })
-        await this.#frames.writeBody(bytes)
+      () => {
+        const header = { type: 'chunk', number, digest, auditRoot, sizeBytes: bytes.length }
+        return this.#frames.writeMessageAndBody(header, bytes)
       },
       options,
     )

@@ -50,14 +50,17 @@ export interface Patience {
   readonly totalMs: number
 }
 
-/** As `deadline`, for work in many steps: aborts after a silence between two of them, or when the whole takes too long. */
+/**
+ * As `deadline`, for work in many steps: aborts `scope` after a silence between two of them, or when the whole takes too
+ * long. The scope is the caller's, who may use it for one work after the other as long as none was aborted: making one
+ * for each of thousands a second is felt.
+ */
 export function watchdog(
   clock: Clock,
   { silenceMs, totalMs }: Patience,
   what: string,
-  parent?: AbortSignal | undefined,
+  scope: ScopedSignal,
 ): WatchedSignal {
-  const scope = childSignal(parent)
   const startMs = clock.monotonicMs()
   let aliveMs = startMs
   // One timer that looks again, not one for each step: there may be thousands of steps a second.
@@ -80,7 +83,6 @@ export function watchdog(
     },
     [Symbol.dispose]() {
       timer.cancel()
-      scope[Symbol.dispose]()
     },
   }
 }

@@ -4,6 +4,13 @@
  */
 import type { AbortOptions } from '../base/abort.js'
 
+/**
+ * A write is handed on in pieces of this size, each whole or not at all. Over libp2p it is one yamux frame, whose 12 bytes of
+ * header fill one Noise message (65,519 bytes) with it. A reader gets no byte of a piece before the last, so on a slow
+ * line its size is a silence. A writer that joins small parts up to it saves pieces.
+ */
+export const WRITE_PIECE_BYTES = 65_519 - 12
+
 export interface WriteOptions extends AbortOptions {
   /** Called whenever the other end has taken some of the bytes: a writer is slow, not stuck, while this goes on. */
   readonly onProgress?: () => void

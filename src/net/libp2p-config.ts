@@ -2,7 +2,6 @@
  * From our settings to libp2p's, with no limit left to libp2p (`libp2p-limits.ts` has them all). Nothing here runs;
  * `libp2p-net.ts` creates the node.
  */
-import { noise } from '@chainsafe/libp2p-noise'
 import { privateKeyFromRaw } from '@libp2p/crypto/keys'
 import type { GossipSub } from '@libp2p/gossipsub'
 import { type Identify, identify } from '@libp2p/identify'
@@ -27,6 +26,7 @@ import { NetDatastore } from './libp2p-datastore.js'
 import { createGossip } from './libp2p-gossip.js'
 import { NET_LIMITS } from './libp2p-limits.js'
 import { limitedYamux } from './libp2p-muxer.js'
+import { batchedNoise } from './libp2p-noise.js'
 import { PROVIDER_RECORD_MS } from './net.js'
 
 export interface NetInit {
@@ -91,7 +91,7 @@ export function libp2pOptions(init: NetInit, logger: Logger): Libp2pOptions<NetS
         backlog: NET_LIMITS.listenBacklog,
       }),
     ],
-    connectionEncrypters: [noise()],
+    connectionEncrypters: [batchedNoise()],
     streamMuxers: [limitedYamux()],
     connectionGater: init.privateAddresses ? {} : publicOnly(self),
     connectionManager: {

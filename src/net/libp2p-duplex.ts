@@ -7,17 +7,12 @@ import type { Stream, StreamCloseEvent, StreamMessageEvent } from '@libp2p/inter
 import { type AbortOptions, raceAbort } from '../base/abort.js'
 import { invariant, isSubnetError, SubnetError } from '../base/errors.js'
 import { KIB } from '../base/units.js'
-import type { Duplex, WriteOptions } from './duplex.js'
+import { type Duplex, WRITE_PIECE_BYTES, type WriteOptions } from './duplex.js'
 
 /** Unread input above which the sender gets no more window. What it still may send then is one yamux window. */
 export const UNREAD_MAX_BYTES = 256 * KIB
 /** Unsent output above which a write waits: enough to keep the connection busy while the writer prepares more. */
 export const UNSENT_MAX_BYTES = 256 * KIB
-/**
- * A write is handed to libp2p in slices of this size: one yamux frame, whose 12 bytes of header fill one Noise message
- * (65,519 bytes) with it. A reader gets no byte of a frame before the last, so on a slow line its size is a silence.
- */
-const WRITE_SLICE_BYTES = 65_519 - 12
 /**
  * Consumed input after which the sender gets new window: half of yamux's first, and half of what that has grown to, so
  * that it never waits for the rest.
@@ -96,9 +91,9 @@ export class Libp2pDuplex implements Duplex {
     invariant(!this.#writeEnded, 'a write after closeWrite')
     this.#writing = true
     try {
-      for (let at = 0; at < bytes.length; at += WRITE_SLICE_BYTES) {
+      for (let at = 0; at < bytes.length; at += WRITE_PIECE_BYTES) {
         options.signal?.throwIfAborted()
-        this.#send(bytes.subarray(at, at + WRITE_SLICE_BYTES))
+        this.#send(bytes.subarray(at, at + WRITE_PIECE_BYTES))
         // Not `send`'s answer nor libp2p's `onDrain()`: a drain event of the connection wakes every stream on it, also
         // those whose own window is still shut, and `onDrain()` resolves at once from its second use on.
         while (this.#stream.writeBufferLength > UNSENT_MAX_BYTES) {
@@ -182,6 +177,7 @@ export class Libp2pDuplex implements Duplex {
     if (cause !== undefined || !this.#inputComplete || !outputComplete) {
       this.#fail(disconnected('the stream was reset or its connection lost', cause))
     }
+    for (const gate of [this.#readable, this.#writable, this.#drained]) gate.close()
     this.#onEnd(this)
   }
 
@@ -280,21 +276,33 @@ function join(last: Uint8Array<ArrayBuffer>, next: Uint8Array): Uint8Array<Array
 /** Where one waiter sleeps until something changed, and then looks again. */
 class Gate {
   #open: () => void = () => undefined
+  #reject: (reason: unknown) => void = () => undefined
+  /** Of the last waiter: mostly the next one's too, so its listener stays. */
+  #signal: AbortSignal | undefined
+  readonly #onAbort = () => this.#reject(this.#signal?.reason)
 
   wait({ signal }: AbortOptions): Promise<void> {
+    if (signal !== this.#signal) this.#follow(signal)
     return new Promise((resolve, reject) => {
-      const onAbort = () => reject(signal?.reason)
-      signal?.addEventListener('abort', onAbort, { once: true })
-      this.#open = () => {
-        signal?.removeEventListener('abort', onAbort)
-        resolve()
-      }
-      if (signal?.aborted === true) onAbort()
+      this.#open = resolve
+      this.#reject = reject
+      if (signal?.aborted === true) reject(signal.reason)
     })
   }
 
   open(): void {
     this.#open()
+  }
+
+  /** Nobody will wait any more. */
+  close(): void {
+    this.#follow(undefined)
+  }
+
+  #follow(signal: AbortSignal | undefined): void {
+    this.#signal?.removeEventListener('abort', this.#onAbort)
+    this.#signal = signal
+    signal?.addEventListener('abort', this.#onAbort)
   }
 }
 

@@ -51,6 +51,7 @@ import {
 import type {
   ChunkInfo,
   EndedChunks,
+  HeldChunk,
   LeaseRow,
   Loss,
   NewChunk,
@@ -231,30 +232,23 @@ class LevelShard implements Shard {
     })
   }
 
-  read(
-    digest: Uint8Array,
-    offset: number,
-    lengthBytes: number,
-    options: AbortOptions = {},
-  ): Promise<Uint8Array> {
+  find(digest: Uint8Array): Promise<HeldChunk | undefined> {
+    const id = Uint8Array.from(digest)
     return this.#run(async (_, session) => {
-      let row = await heldRow(session, digest)
-      if (offset < 0 || lengthBytes < 0 || offset + lengthBytes > row.sizeBytes) {
-        throw new SubnetError('INVALID', `the chunk has ${row.sizeBytes} bytes`)
-      }
-      for (;;) {
-        options.signal?.throwIfAborted()
-        const place = { file: row.file, offset: row.offset + offset }
-        try {
-          return await session.bodies.read(place, lengthBytes)
-        } catch (error) {
-          const now = await heldRow(session, digest)
-          // Its file was emptied and deleted between the look and the read: it is somewhere else by now.
-          if (now.file === row.file) throw error
-          row = now
-        }
+      const row = await chunkRow(session, id)
+      if (row === undefined) return undefined
+      return {
+        info: infoOf(id, row),
+        read: (offset, lengthBytes, options) =>
+          this.#run((_, now) => readBody(now, id, row, { offset, lengthBytes, ...options })),
       }
     })
+  }
+
+  async read(digest: Uint8Array, offset: number, lengthBytes: number, options?: AbortOptions) {
+    const chunk = await this.find(digest)
+    if (chunk === undefined) throw notHeld()
+    return await chunk.read(offset, lengthBytes, options)
   }
 
   usage(): ShardUsage {
@@ -365,10 +359,39 @@ async function chunkRow({ index }: Session, digest: Uint8Array): Promise<ChunkRo
   return value === undefined ? undefined : decodeChunkRow(value)
 }
 
-async function heldRow(session: Session, digest: Uint8Array): Promise<ChunkRow> {
-  const row = await chunkRow(session, digest)
-  if (row === undefined) throw new SubnetError('NOT_FOUND', 'the chunk is not held')
-  return row
+function notHeld(): SubnetError {
+  return new SubnetError('NOT_FOUND', 'the chunk is not held')
+}
+
+interface Part extends AbortOptions {
+  readonly offset: number
+  readonly lengthBytes: number
+}
+
+/** Of the chunk that `row` was read for. */
+async function readBody(
+  session: Session,
+  digest: Uint8Array,
+  row: ChunkRow,
+  { offset, lengthBytes, signal }: Part,
+): Promise<Uint8Array> {
+  if (offset < 0 || lengthBytes < 0 || offset + lengthBytes > row.sizeBytes) {
+    throw new SubnetError('INVALID', `the chunk has ${row.sizeBytes} bytes`)
+  }
+  let { file, offset: start } = row
+  for (;;) {
+    signal?.throwIfAborted()
+    try {
+      return await session.bodies.read({ file, offset: start + offset }, lengthBytes)
+    } catch (error) {
+      const now = await chunkRow(session, digest)
+      if (now === undefined) throw notHeld()
+      // Its file was emptied and deleted between the look and the read: it is somewhere else by now.
+      if (now.file === file) throw error
+      file = now.file
+      start = now.offset
+    }
+  }
 }
 
 function infoOf(digest: Uint8Array, { auditRoot, sizeBytes, expiresBlock }: ChunkRow): ChunkInfo {

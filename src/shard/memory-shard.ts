@@ -8,6 +8,7 @@ import { invariant, SubnetError } from '../base/errors.js'
 import type {
   ChunkInfo,
   EndedChunks,
+  HeldChunk,
   LeaseRow,
   Loss,
   NewChunk,
@@ -16,7 +17,7 @@ import type {
   ShardUsage,
 } from './shard.js'
 
-interface HeldChunk {
+interface KeptChunk {
   readonly info: ChunkInfo
   readonly leafHashes: Uint8Array
   readonly body: Uint8Array
@@ -29,8 +30,8 @@ export function createMemoryShard(init: { readonly capacityBytes?: number } = {}
 
 class MemoryShard implements Shard {
   readonly #capacityBytes: number
-  readonly #chunks = new Map<string, HeldChunk>()
-  readonly #trash = new Map<string, HeldChunk>()
+  readonly #chunks = new Map<string, KeptChunk>()
+  readonly #trash = new Map<string, KeptChunk>()
   readonly #losses = new Map<string, Loss & { readonly untilBlock: number }>()
   #lastLoss = 0
   #scrubbed: Uint8Array | undefined
@@ -82,6 +83,15 @@ class MemoryShard implements Shard {
   async describe(digest: Uint8Array): Promise<ChunkInfo | undefined> {
     const held = this.#find(digest)
     return held === undefined ? undefined : copyOf(held.info)
+  }
+
+  async find(digest: Uint8Array): Promise<HeldChunk | undefined> {
+    const info = await this.describe(digest)
+    if (info === undefined) return undefined
+    return {
+      info,
+      read: (offset, lengthBytes, options) => this.read(info.digest, offset, lengthBytes, options),
+    }
   }
 
   async trashed(digest: Uint8Array): Promise<ChunkInfo | undefined> {
@@ -271,7 +281,7 @@ class MemoryShard implements Shard {
     return this.#chunks.has(keyOf(digest)) || this.#trash.has(keyOf(digest))
   }
 
-  #find(digest: Uint8Array): HeldChunk | undefined {
+  #find(digest: Uint8Array): KeptChunk | undefined {
     this.#check()
     return this.#chunks.get(keyOf(digest))
   }
@@ -308,7 +318,7 @@ function byBlock(a: Due, b: Due): number {
   return a.block - b.block
 }
 
-function bytesOf(chunks: ReadonlyMap<string, HeldChunk>): number {
+function bytesOf(chunks: ReadonlyMap<string, KeptChunk>): number {
   let bytes = 0
   for (const { body } of chunks.values()) bytes += body.length
   return bytes

@@ -75,6 +75,16 @@ export interface LeaseRow {
   readonly digests: readonly Uint8Array[]
 }
 
+/** A chunk that was held when it was looked up. */
+export interface HeldChunk {
+  readonly info: ChunkInfo
+  /**
+   * Exactly these bytes of it, unverified. `INVALID` outside of it, `DISK` if unreadable, `NOT_FOUND` when it was dropped
+   * meanwhile and its bytes with it.
+   */
+  read(offset: number, lengthBytes: number, options?: AbortOptions): Promise<Uint8Array>
+}
+
 /**
  * A chunk is held, in the trash, or neither. Trash is what nothing keeps any more and is kept all the same for a while:
  * only `put`, `putLease`, `trashed` and `usage` know of it, to everything else it is not held. Put or leased anew it is
@@ -96,11 +106,13 @@ export interface Shard extends Startable {
    */
   extend(digests: readonly Uint8Array[], expiresBlock: number): Promise<boolean[]>
   describe(digest: Uint8Array): Promise<ChunkInfo | undefined>
+  /** As `describe`, for one who will read it: looked up once for both. */
+  find(digest: Uint8Array): Promise<HeldChunk | undefined>
   /** A chunk in the trash; its `expiresBlock` is the block at which it is dropped. */
   trashed(digest: Uint8Array): Promise<ChunkInfo | undefined>
   /** 32 bytes per leaf, or `undefined` if the chunk is not held. */
   leafHashes(digest: Uint8Array): Promise<Uint8Array | undefined>
-  /** Exactly these bytes of a held chunk, unverified. `NOT_FOUND`, `INVALID` outside of it, `DISK` if unreadable. */
+  /** As `find` and `read` of what is found; `NOT_FOUND` if nothing is. */
   read(digest: Uint8Array, offset: number, lengthBytes: number, options?: AbortOptions): Promise<Uint8Array>
   /** Forgets a chunk, leased or in the trash, and frees its bytes; false if it was not held. Synced. */
   remove(digest: Uint8Array): Promise<boolean>

@@ -49,9 +49,9 @@ export class Prover implements ChallengeHandler {
       return undefined
     })
     const offset = leaf * LEAF_BYTES
-    if (found === undefined || offset >= found.info.sizeBytes) return { type: 'lost' }
-    const { shard, info } = found
-    const lengthBytes = Math.min(LEAF_BYTES, info.sizeBytes - offset)
+    if (found === undefined || offset >= found.chunk.info.sizeBytes) return { type: 'lost' }
+    const { shard, chunk } = found
+    const lengthBytes = Math.min(LEAF_BYTES, chunk.info.sizeBytes - offset)
     const answer = await leafOf(shard, digest, leaf, lengthBytes)
     if (answer !== undefined) return answer
     const finding = await inspector.inspect(shard, digest)

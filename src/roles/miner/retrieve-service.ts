@@ -12,11 +12,11 @@ import type { Ref } from '../../actor/behavior.js'
 import { isSubnetError, SubnetError } from '../../base/errors.js'
 import { toSs58 } from '../../crypto/keys.js'
 import { hasLeaves, LEAF_BYTES, proveRange } from '../../crypto/merkle.js'
-import type { ChunkInfo, Shard } from '../../shard/shard.js'
+import type { HeldChunk, Shard } from '../../shard/shard.js'
 import type { Allowance } from './allowance.js'
 import type { DiskHealth } from './disk-watch.js'
 import type { Inspector } from './inspector.js'
-import type { KeeperMessage, ShardSource } from './keeper.js'
+import type { KeeperMessage, OrderTerms, ShardSource } from './keeper.js'
 import type { Receipts } from './receipts.js'
 import { orderTerms } from './store-service.js'
 
@@ -49,6 +49,8 @@ interface Wanted {
 
 export class RetrieveService implements RetrieveHandler, HaveHandler {
   readonly #components: RetrieveServiceComponents
+  /** Orders are read under many thousand times; an address costs more to write than a chunk to look up. */
+  readonly #terms = new WeakMap<Order, OrderTerms>()
   #wholeReads = 0
 
   constructor(components: RetrieveServiceComponents) {
@@ -61,9 +63,10 @@ export class RetrieveService implements RetrieveHandler, HaveHandler {
 
   async read(order: Order, digest: Uint8Array, firstLeaf: number, leaves: number): Promise<ChunkRange> {
     const { keeper, shards } = this.#components
-    const likely = shards.get(toSs58(order.validator))
+    const terms = this.#termsOf(order)
+    const likely = shards.get(terms.validator)
     return await this.#range({ digest, firstLeaf, leaves, likely }, async (sizeBytes) => {
-      await keeper.ask('spend', { order: orderTerms(order), sizeBytes })
+      await keeper.ask('spend', { order: terms, sizeBytes })
     })
   }
 
@@ -87,10 +90,15 @@ export class RetrieveService implements RetrieveHandler, HaveHandler {
     this.#components.health.check()
     const held: boolean[] = []
     for (const digest of digests) {
-      const found = await describeChunk(this.#components.shards.all(), digest)
-      held.push(found !== undefined)
+      held.push(await isHeld(this.#components.shards.all(), digest))
     }
     return held
+  }
+
+  #termsOf(order: Order): OrderTerms {
+    const terms = this.#terms.get(order) ?? orderTerms(order)
+    this.#terms.set(order, terms)
+    return terms
   }
 
   /** `spend` is told the size before the bytes are read, and refuses by throwing. */
@@ -100,7 +108,8 @@ export class RetrieveService implements RetrieveHandler, HaveHandler {
   ): Promise<ChunkRange> {
     const { shards, health, inspector } = this.#components
     health.check()
-    const { shard, info } = await findChunk(shards, digest, likely)
+    const { shard, chunk } = await findChunk(shards, digest, likely)
+    const { info } = chunk
     const leafCount = Math.ceil(info.sizeBytes / LEAF_BYTES)
     const endLeaf = leaves === 0 ? leafCount : firstLeaf + leaves
     if (firstLeaf >= leafCount || endLeaf > leafCount) {
@@ -109,7 +118,7 @@ export class RetrieveService implements RetrieveHandler, HaveHandler {
     const offset = firstLeaf * LEAF_BYTES
     const lengthBytes = Math.min(info.sizeBytes, endLeaf * LEAF_BYTES) - offset
     await spend(lengthBytes)
-    const bytes = await this.#read(shard, digest, offset, lengthBytes)
+    const bytes = await this.#read(shard, chunk, offset, lengthBytes)
     if (lengthBytes === info.sizeBytes) {
       // On another thread, while it is sent: the reader checks it anyway, this is for the next one.
       this.#wholeReads += 1
@@ -133,10 +142,11 @@ export class RetrieveService implements RetrieveHandler, HaveHandler {
   }
 
   /** A chunk that cannot be read is looked at before the answer is given: it is lost, or the disk does not work. */
-  async #read(shard: Shard, digest: Uint8Array, offset: number, lengthBytes: number): Promise<Uint8Array> {
+  async #read(shard: Shard, chunk: HeldChunk, offset: number, lengthBytes: number): Promise<Uint8Array> {
     const { health, inspector } = this.#components
+    const { digest } = chunk.info
     try {
-      return await shard.read(digest, offset, lengthBytes)
+      return await chunk.read(offset, lengthBytes)
     } catch (error) {
       if (!isSubnetError(error, 'DISK')) throw error
       const finding = await inspector.inspect(shard, digest)
@@ -153,20 +163,16 @@ export async function findChunk(
   shards: AllShards,
   digest: Uint8Array,
   likely?: Shard,
-): Promise<{ readonly shard: Shard; readonly info: ChunkInfo }> {
+): Promise<{ readonly shard: Shard; readonly chunk: HeldChunk }> {
   const others = [...shards.all()].filter((shard) => shard !== likely)
-  const found = await describeChunk(likely === undefined ? others : [likely, ...others], digest)
-  if (found === undefined) throw new SubnetError('NOT_FOUND', 'the chunk is not held here')
-  return found
+  for (const shard of likely === undefined ? others : [likely, ...others]) {
+    const chunk = await shard.find(digest)
+    if (chunk !== undefined) return { shard, chunk }
+  }
+  throw new SubnetError('NOT_FOUND', 'the chunk is not held here')
 }
 
-async function describeChunk(
-  shards: Iterable<Shard>,
-  digest: Uint8Array,
-): Promise<{ readonly shard: Shard; readonly info: ChunkInfo } | undefined> {
-  for (const shard of shards) {
-    const info = await shard.describe(digest)
-    if (info !== undefined) return { shard, info }
-  }
-  return undefined
+async function isHeld(shards: Iterable<Shard>, digest: Uint8Array): Promise<boolean> {
+  for (const shard of shards) if ((await shard.describe(digest)) !== undefined) return true
+  return false
 }

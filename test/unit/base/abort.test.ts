@@ -41,7 +41,7 @@ describe('watchdog', () => {
 
   it('aborts after a silence, counted from the last sign of life', async () => {
     const clock = new FakeClock()
-    const watch = watchdog(clock, PATIENCE, 'the body')
+    const watch = watchdog(clock, PATIENCE, 'the body', childSignal())
     await clock.advance(60)
     watch.alive()
     await clock.advance(99)
@@ -53,7 +53,7 @@ describe('watchdog', () => {
 
   it('aborts after the whole time however lively the work is', async () => {
     const clock = new FakeClock()
-    const watch = watchdog(clock, PATIENCE, 'the body')
+    const watch = watchdog(clock, PATIENCE, 'the body', childSignal())
     for (let passedMs = 0; passedMs < 440; passedMs += 10) {
       await clock.advance(10)
       watch.alive()
@@ -66,7 +66,7 @@ describe('watchdog', () => {
   it('leaves no timer behind when it is released', async () => {
     const clock = new FakeClock()
     {
-      using watch = watchdog(clock, PATIENCE, 'work')
+      using watch = watchdog(clock, PATIENCE, 'work', childSignal())
       await clock.advance(50)
       watch.alive()
       await clock.advance(60)

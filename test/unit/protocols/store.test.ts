@@ -23,6 +23,7 @@ import {
 import { SubnetError } from '../../../src/base/errors.js'
 import { KIB, MIB } from '../../../src/base/units.js'
 import { cryptoReady } from '../../../src/crypto/keys.js'
+import { WRITE_PIECE_BYTES } from '../../../src/net/duplex.js'
 import type { DuplexPairInit } from '../../kit/duplex-pair.js'
 import { type SessionsPair, sessionsPair, settle, signerOf, writeLength } from '../../kit/sessions-pair.js'
 import { testId } from '../../kit/test-chunk.js'
@@ -710,11 +711,11 @@ describe('store: the client', () => {
       await frames.writeMessage({ type: 'opened', creditChunks: 2 })
       await frames.readHeader()
       await pair.clock.sleep(10 * STORE.stallTimeoutMs)
-      taken = frames.readHeader()
+      taken = frames.readBytes(2 * WRITE_PIECE_BYTES)
       taken.catch(() => undefined)
     })
     const stream = await client(pair)
-    const sent = [stream.send(wireChunk(1, 60_000)), stream.send(wireChunk(2, 10))]
+    const sent = [stream.send(wireChunk(1, 2 * WRITE_PIECE_BYTES)), stream.send(wireChunk(2, 10))]
     const rejected = sent.map((each) => assert.rejects(each, { code: 'TIMEOUT' }))
     await pair.clock.advance(3 * STORE.stallTimeoutMs)
     await Promise.all(rejected)

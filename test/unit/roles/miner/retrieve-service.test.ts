@@ -183,6 +183,6 @@ describe('RetrieveService', () => {
     await likely?.put({ ...CHUNK, expiresBlock: 77 })
     const found = await findChunk(partition, CHUNK.digest, likely)
     assert.equal(found.shard, likely)
-    assert.equal(found.info.expiresBlock, 77)
+    assert.equal(found.chunk.info.expiresBlock, 77)
   })
 })
