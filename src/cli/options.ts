@@ -1,6 +1,6 @@
 /** Options that commands share: settings under Bittensor's own names where it has one, and how output looks. */
-import { type Command, Option } from 'commander'
-import { SubnetError } from '../base/errors.js'
+import { type Command, InvalidArgumentError, Option } from 'commander'
+import { isSubnetError } from '../base/errors.js'
 import { loadConfig } from '../config/load.js'
 import type { Config } from '../config/resolve.js'
 import { flagOf, SETTINGS, type SettingName } from '../config/settings.js'
@@ -47,7 +47,18 @@ export async function commandConfig(options: object): Promise<Config> {
 export function wholeNumber(min: number, max: number): (text: string) => number {
   return (text) => {
     const value = Number(text)
-    if (Number.isInteger(value) && value >= min && value <= max) return value
-    throw new SubnetError('CONFIG', `"${text}" is not a whole number from ${min} to ${max}`)
+    if (/^\d+$/.test(text) && value >= min && value <= max) return value
+    throw new InvalidArgumentError(`It is not a whole number from ${min} to ${max}.`)
+  }
+}
+
+/** A parser that throws `CONFIG`, as one of a word on the command line: what it says goes with the name of the option. */
+export function asWord<T>(parse: (text: string) => T): (text: string) => T {
+  return (text) => {
+    try {
+      return parse(text)
+    } catch (error) {
+      throw isSubnetError(error, 'CONFIG') ? new InvalidArgumentError(`${error.message}.`) : error
+    }
   }
 }

@@ -32,6 +32,12 @@ export class Output {
     process.stderr.write(this.json ? `${toJson(value)}\n` : `${text}\n`)
   }
 
+  /** Wrong words, for programs; people have read it from the parser of words. */
+  usage(text: string): void {
+    const message = text.replace(/^error: /, '')
+    if (this.json) process.stderr.write(`${toJson({ error: { code: 'USAGE', message } })}\n`)
+  }
+
   /** Code, what failed, and what to do; on stderr in both forms. */
   failure(error: unknown): void {
     const code = isSubnetError(error) ? error.code : 'INTERNAL'
