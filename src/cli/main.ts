@@ -65,8 +65,8 @@ async function buildProgram(firstWord: string, json: boolean): Promise<Command> 
   const { addRun } = await import('./commands/run.js')
   addRun(program)
   // They would be a node's, and the command would not hear of them.
-  program.hook('preSubcommand', (_, { name }) =>
-    program.error(`error: options come after the command: subnet-node ${name()} …`),
+  program.hook('preSubcommand', (_, command) =>
+    program.error(`error: options come after the command: subnet-node ${command.name()} …`),
   )
   for (const load of Object.values(COMMANDS)) {
     const add = await load()
@@ -76,9 +76,9 @@ async function buildProgram(firstWord: string, json: boolean): Promise<Command> 
 }
 
 async function main(words: readonly string[]): Promise<number> {
-  guardOutput()
   const json = words.includes('--json')
   const output = new Output({ json, debug: words.includes('--debug') })
+  guardOutput(output)
   try {
     const asked = words[0] === 'help' ? [...words.slice(1), '--help'] : [...words]
     const program = await buildProgram(asked[0] ?? '', json)

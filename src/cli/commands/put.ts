@@ -95,10 +95,15 @@ async function put(file: string, options: PutOptions): Promise<void> {
 }
 
 function show(output: Output, result: PutResult): void {
-  const { sizeBytes, storedBytes, holders, profile, weakestReceipts, fullReceipts, warning } = result
+  const { sizeBytes, storedBytes, holders, segments, profile, weakestReceipts, fullReceipts, warning } =
+    result
+  const spread =
+    segments === 0
+      ? 'each has all of it'
+      : `the weakest segment has ${weakestReceipts} of ${fullReceipts} receipts`
+  const miners = holders.length === 1 ? '1 miner' : `${holders.length} miners`
   output.note(
-    `${formatBytes(sizeBytes)} stored as ${formatBytes(storedBytes)} on ${holders.length} miners (${profile}); ` +
-      `the weakest segment has ${weakestReceipts} of ${fullReceipts} receipts`,
+    `${formatBytes(sizeBytes)} stored as ${formatBytes(storedBytes)} on ${miners} (${profile}); ${spread}`,
   )
   const { resumed, reusedBytes, sentBytes } = result
   if (resumed)
