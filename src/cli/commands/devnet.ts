@@ -2,7 +2,6 @@
 import type { Command } from 'commander'
 import { systemClock } from '../../base/clock.js'
 import { invariant } from '../../base/errors.js'
-import { createLogger } from '../../base/log.js'
 import { systemRandom } from '../../base/random.js'
 import { parseBytes } from '../../base/units.js'
 import { DEFAULT_CHAIN_ENDPOINT, DEFAULT_DEVCHAIN_PORT } from '../../config/defaults.js'
@@ -16,7 +15,15 @@ import {
 } from '../devnet/run-directory.js'
 import { Screen } from '../devnet/screen.js'
 import { interruptSignal, whenAborted } from '../interrupt.js'
-import { addOutputOptions, addSettings, commandConfig, type OutputOptions, wholeNumber } from '../options.js'
+import {
+  addLogLevel,
+  addOutputOptions,
+  addSettings,
+  commandConfig,
+  commandLogger,
+  type OutputOptions,
+  wholeNumber,
+} from '../options.js'
 
 interface DevnetOptions extends OutputOptions {
   readonly miners: number
@@ -53,7 +60,8 @@ export function addDevnet(program: Command): void {
     .option('--seed <text>', 'with --drill: seed of that file (default: a new one)')
     .option('--keep', 'leave data and logs behind', false)
     .action(devnet)
-  addSettings(command, ['db_root_path', 'profile', 'log.level'])
+  addSettings(command, ['db_root_path', 'profile'])
+  addLogLevel(command)
   addOutputOptions(command)
 }
 
@@ -72,7 +80,7 @@ async function devnet(options: DevnetOptions): Promise<void> {
     {
       clock: systemClock,
       random: systemRandom,
-      logger: createLogger(config.isSet('log.level') ? config.get('log.level') : 'warn'),
+      logger: commandLogger(config),
     },
     { path, miners, validators, capacity, port },
   )
