@@ -44,6 +44,12 @@ describe('subnet-node: wrong words', function () {
     assert.match(stderr, /--subtensor\.network: .*; did you mean finney\?/)
   })
 
+  it('says that the file of a drill is not there before a network starts', async () => {
+    const { code, stdout, stderr } = await run('devnet', '--drill', '--file', '/nowhere', '--json')
+    assert.deepEqual([code, stdout.toString()], [66, ''])
+    assert.equal(JSON.parse(stderr).error.code, 'NOT_FOUND')
+  })
+
   it('has one JSON document for a call without words', async () => {
     const { code, stderr } = await run('--json')
     assert.equal(code, 64)

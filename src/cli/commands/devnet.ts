@@ -24,6 +24,7 @@ import {
   type OutputOptions,
   wholeNumber,
 } from '../options.js'
+import { openSource } from '../put-source.js'
 
 interface DevnetOptions extends OutputOptions {
   readonly miners: number
@@ -68,6 +69,7 @@ export function addDevnet(program: Command): void {
 async function devnet(options: DevnetOptions): Promise<void> {
   // Said wrong on the command line, it is better said before seventeen processes start.
   parseBytes(options.capacity)
+  if (options.file !== undefined) (await openSource(options.file)).stream.destroy()
   const signal = interruptSignal()
   const screen = new Screen(systemClock, options)
   const config = await commandConfig(options)
