@@ -80,11 +80,6 @@ export function isSubnetError(error: unknown, code?: ErrorCode): error is Subnet
   return error instanceof SubnetError && (code === undefined || error.code === code)
 }
 
-/** True for the reason of an aborted signal that nobody gave a better one. */
-export function isAbort(error: unknown): boolean {
-  return error instanceof Error && error.name === 'AbortError'
-}
-
 /** Turns whatever was thrown into a `SubnetError`, keeping it as the cause. */
 export function toSubnetError(error: unknown, code: ErrorCode = 'INTERNAL', what?: string): SubnetError {
   if (error instanceof SubnetError) return error

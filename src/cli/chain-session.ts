@@ -1,7 +1,6 @@
 /** Runs one command that needs the chain alone: a started chain in, whatever happens a stopped one out. */
 import type { Command } from 'commander'
 import { systemClock } from '../base/clock.js'
-import { createLogger } from '../base/log.js'
 import { systemRandom } from '../base/random.js'
 import type { Chain } from '../chain/chain.js'
 import { connectChain } from '../chain/endpoint.js'
@@ -10,7 +9,7 @@ import type { Config } from '../config/resolve.js'
 import type { SettingName } from '../config/settings.js'
 import { cryptoReady } from '../crypto/keys.js'
 import { interruptSignal } from './interrupt.js'
-import { addOutputOptions, addSettings, commandConfig } from './options.js'
+import { addLogLevel, addOutputOptions, addSettings, commandConfig, commandLogger } from './options.js'
 
 export interface ChainSession {
   readonly chain: Chain
@@ -26,8 +25,8 @@ export function addChainOptions(command: Command, more: readonly SettingName[] =
     'subtensor.devchain_port',
     'netuid',
     ...more,
-    'log.level',
   ])
+  addLogLevel(command)
   addOutputOptions(command)
 }
 
@@ -39,10 +38,8 @@ export async function withChain(
   const config = await commandConfig(options)
   const signal = interruptSignal()
   await cryptoReady()
-  // A command's own words are its output: less than a warning is for those who ask.
-  const logger = createLogger(config.isSet('log.level') ? config.get('log.level') : 'warn')
   const netuid = anySubnet ? subnetOfEvery(config) : config.get('netuid')
-  const components = { clock: systemClock, random: systemRandom, logger }
+  const components = { clock: systemClock, random: systemRandom, logger: commandLogger(config) }
   const chain = connectChain(chainEndpoint(config), components, { netuid })
   await chain.start({ signal })
   try {

@@ -4,14 +4,21 @@ import type { Command } from 'commander'
 import { deadline } from '../base/abort.js'
 import { systemClock } from '../base/clock.js'
 import { isSubnetError, SubnetError } from '../base/errors.js'
-import { createLogger } from '../base/log.js'
 import { chainEndpoint } from '../config/chain-endpoint.js'
 import type { Config } from '../config/resolve.js'
 import type { SettingName } from '../config/settings.js'
 import { createClient, type SubnetClient } from '../node/client.js'
 import { ObjectCatalogue } from '../node/object-catalogue.js'
 import { interruptSignal } from './interrupt.js'
-import { addOutputOptions, addSettings, commandConfig, type OutputOptions, wholeNumber } from './options.js'
+import {
+  addLogLevel,
+  addOutputOptions,
+  addSettings,
+  commandConfig,
+  commandLogger,
+  type OutputOptions,
+  wholeNumber,
+} from './options.js'
 import { Output } from './output.js'
 
 /** Without a chain for so long, a command says what it waits for. */
@@ -34,8 +41,8 @@ export function addClientOptions(command: Command, more: readonly SettingName[] 
     'netuid',
     ...more,
     'db_root_path',
-    'log.level',
   ])
+  addLogLevel(command)
   command.option(
     '--timeout <seconds>',
     'how long to wait for the chain',
@@ -98,11 +105,7 @@ async function startedClient(
     for (;;) {
       const client = createClient(
         { chain: endpoint, netuid: config.get('netuid'), defaultProfile: config.get('profile') },
-        // A command's own words are its output: less than a warning is for those who ask.
-        {
-          clock: systemClock,
-          logger: createLogger(config.isSet('log.level') ? config.get('log.level') : 'warn'),
-        },
+        { clock: systemClock, logger: commandLogger(config) },
       )
       try {
         await client.start(scope)

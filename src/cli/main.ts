@@ -2,7 +2,8 @@
 /** The command line's entry: words to commands, failures to exit codes. */
 import '../base/platform.js'
 import { readFileSync } from 'node:fs'
-import { Command, CommanderError } from 'commander'
+import { Command, CommanderError, Help } from 'commander'
+import { nearest } from '../config/nearest.js'
 import { EXIT_OK, EXIT_USAGE, exitCodeOf } from './exit-codes.js'
 import { guardOutput, Output } from './output.js'
 
@@ -33,22 +34,40 @@ const COMMANDS: Readonly<Record<string, () => Promise<AddCommand>>> = {
   config: async () => (await import('./commands/config.js')).addConfig,
 }
 
-async function buildProgram(firstWord: string): Promise<Command> {
+const plainHelp = new Help()
+
+async function buildProgram(firstWord: string, json: boolean): Promise<Command> {
   const program = new Command('subnet-node')
     .description('Decentralised, proof-bearing storage for Bittensor subnets.')
     .version(packageVersion())
     .showSuggestionAfterError()
     .enablePositionalOptions()
     .exitOverride()
+    // That a switch is off until it is given goes without saying.
+    .configureHelp({
+      optionDescription: (option) =>
+        option.defaultValue === false ? option.description : plainHelp.optionDescription(option),
+    })
+    // With --json `main` says it.
+    .configureOutput(json ? { writeErr: () => undefined } : {})
   const named = Object.hasOwn(COMMANDS, firstWord) ? COMMANDS[firstWord] : undefined
   if (named !== undefined) {
     const add = await named()
     add(program)
     return program
   }
+  if (firstWord !== '' && !firstWord.startsWith('-')) {
+    const guess = nearest(firstWord, Object.keys(COMMANDS))
+    const hint = guess === undefined ? 'subnet-node --help lists them' : `Did you mean ${guess}?`
+    program.error(`error: unknown command '${firstWord}'\n(${hint})`)
+  }
   // A node, or somebody who asks what there is.
   const { addRun } = await import('./commands/run.js')
   addRun(program)
+  // They would be a node's, and the command would not hear of them.
+  program.hook('preSubcommand', (_, command) =>
+    program.error(`error: options come after the command: subnet-node ${command.name()} …`),
+  )
   for (const load of Object.values(COMMANDS)) {
     const add = await load()
     add(program)
@@ -57,14 +76,20 @@ async function buildProgram(firstWord: string): Promise<Command> {
 }
 
 async function main(words: readonly string[]): Promise<number> {
-  guardOutput()
-  const output = new Output({ json: words.includes('--json'), debug: words.includes('--debug') })
+  const json = words.includes('--json')
+  const output = new Output({ json, debug: words.includes('--debug') })
+  guardOutput(output)
   try {
-    const program = await buildProgram(words[0] ?? '')
-    await program.parseAsync([...words], { from: 'user' })
+    const asked = words[0] === 'help' ? [...words.slice(1), '--help'] : [...words]
+    const program = await buildProgram(asked[0] ?? '', json)
+    await program.parseAsync(asked, { from: 'user' })
     return EXIT_OK
   } catch (error) {
-    if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT_OK : EXIT_USAGE
+    if (error instanceof CommanderError) {
+      if (error.exitCode === 0) return EXIT_OK
+      output.usage(error.code === 'commander.help' ? 'a command or --role is needed' : error.message)
+      return EXIT_USAGE
+    }
     output.failure(error)
     return exitCodeOf(error)
   }

@@ -1,6 +1,7 @@
 /** Options that commands share: settings under Bittensor's own names where it has one, and how output looks. */
-import { type Command, Option } from 'commander'
-import { SubnetError } from '../base/errors.js'
+import { type Command, InvalidArgumentError, Option } from 'commander'
+import { isSubnetError } from '../base/errors.js'
+import { createLogger, type Logger } from '../base/log.js'
 import { loadConfig } from '../config/load.js'
 import type { Config } from '../config/resolve.js'
 import { flagOf, SETTINGS, type SettingName } from '../config/settings.js'
@@ -10,17 +11,32 @@ export interface OutputOptions {
   readonly debug: boolean
 }
 
+/** A command's own words are its output: less than a warning is for those who ask. */
+const COMMAND_LOG_LEVEL = 'warn'
+
 /** Adds flags for these settings. They have no defaults here: variables and the file come before those. */
 export function addSettings(command: Command, names: readonly SettingName[]): void {
-  for (const name of names) {
-    const { value, description, fallback } = SETTINGS[name]
-    const shown = fallback === undefined ? '' : ` (default: ${fallback})`
-    const option = new Option(`${flagOf(name)} ${value}`, description + shown)
-    // Endpoints may also be given one flag each.
-    if (name === 'subtensor.chain_endpoint') option.argParser(joined)
-    command.addOption(option)
-  }
+  for (const name of names) addSetting(command, name, SETTINGS[name].fallback)
   command.option('--config <path>', 'settings file')
+}
+
+/** Of a command that uses `commandLogger`. */
+export function addLogLevel(command: Command): void {
+  addSetting(command, 'log.level', COMMAND_LOG_LEVEL)
+}
+
+/** For what is no node and ends by itself. */
+export function commandLogger(config: Config): Logger {
+  return createLogger(config.isSet('log.level') ? config.get('log.level') : COMMAND_LOG_LEVEL)
+}
+
+function addSetting(command: Command, name: SettingName, fallback: unknown): void {
+  const { value, description } = SETTINGS[name]
+  const shown = fallback === undefined ? '' : ` (default: ${fallback})`
+  const option = new Option(`${flagOf(name)} ${value}`, description + shown)
+  // Endpoints may also be given one flag each.
+  if (name === 'subtensor.chain_endpoint') option.argParser(joined)
+  command.addOption(option)
 }
 
 function joined(value: string, before: string | undefined): string {
@@ -47,7 +63,18 @@ export async function commandConfig(options: object): Promise<Config> {
 export function wholeNumber(min: number, max: number): (text: string) => number {
   return (text) => {
     const value = Number(text)
-    if (Number.isInteger(value) && value >= min && value <= max) return value
-    throw new SubnetError('CONFIG', `"${text}" is not a whole number from ${min} to ${max}`)
+    if (/^\d+$/.test(text) && value >= min && value <= max) return value
+    throw new InvalidArgumentError(`It is not a whole number from ${min} to ${max}.`)
+  }
+}
+
+/** A parser that throws `CONFIG`, as one of a word on the command line: what it says goes with the name of the option. */
+export function asWord<T>(parse: (text: string) => T): (text: string) => T {
+  return (text) => {
+    try {
+      return parse(text)
+    } catch (error) {
+      throw isSubnetError(error, 'CONFIG') ? new InvalidArgumentError(`${error.message}.`) : error
+    }
   }
 }

@@ -32,6 +32,12 @@ export class Output {
     process.stderr.write(this.json ? `${toJson(value)}\n` : `${text}\n`)
   }
 
+  /** Wrong words, for programs; people have read it from the parser of words. */
+  usage(text: string): void {
+    const message = text.replace(/^error: /, '')
+    if (this.json) process.stderr.write(`${toJson({ error: { code: 'USAGE', message } })}\n`)
+  }
+
   /** Code, what failed, and what to do; on stderr in both forms. */
   failure(error: unknown): void {
     const code = isSubnetError(error) ? error.code : 'INTERNAL'
@@ -54,12 +60,12 @@ export class Output {
  * A reader that goes away (`| head`) is no failure of ours: what it does not want is dropped. Any other failure to write
  * (a full disk behind `>`) ends the process, for nobody would miss the output.
  */
-export function guardOutput(): void {
+export function guardOutput(output: Output): void {
   for (const stream of [process.stdout, process.stderr]) {
     stream.on('error', (cause: NodeJS.ErrnoException) => {
       if (cause.code === 'EPIPE') return
       const error = new SubnetError('DISK', `cannot write the output: ${cause.message}`)
-      if (stream === process.stdout) process.stderr.write(`error ${error.code}: ${error.message}\n`)
+      if (stream === process.stdout) output.failure(error)
       process.exit(exitCodeOf(error))
     })
   }

@@ -2,7 +2,7 @@
  * A file that is being read from the network: `FILE.part`, and beside it `FILE.part.json`, which says what it is a part
  * of and how much of it is on the disk. The bytes were verified when they came, so going on costs no second look.
  */
-import { type FileHandle, open, readFile, rename, rm } from 'node:fs/promises'
+import { type FileHandle, open, readFile, rename, rm, stat } from 'node:fs/promises'
 import { z } from 'zod'
 import { SubnetError, toSubnetError } from '../base/errors.js'
 import { MIB } from '../base/units.js'
@@ -34,6 +34,10 @@ export class PartFile {
    * may be secret: only its hash is written. Rejects with `DISK`.
    */
   static async open(path: string, what: string, anew: boolean): Promise<PartFile> {
+    // Said now, not when all of it has been read.
+    if ((await stat(path).catch(() => undefined))?.isDirectory()) {
+      throw new SubnetError('DISK', `${path} is a directory: give the name of a file`)
+    }
     const content = Buffer.from(sha256(new TextEncoder().encode(`subnet-part/0 ${what}`))).toString('hex')
     const doneBytes = anew ? 0 : await readDone(path, content)
     try {

@@ -37,8 +37,8 @@ export class ProgressLine {
     const complete = progress.doneBytes === progress.totalBytes
     if (this.#mode === 'off' || (nowMs - this.#drawnMs < REDRAW_MS && !complete)) return
     this.#drawnMs = nowMs
-    const elapsedMs = Math.max(1, nowMs - this.#startedMs)
-    const bytesPerSecond = (progress.doneBytes / elapsedMs) * 1000
+    const elapsedMs = Math.max(1, Math.round(nowMs - this.#startedMs))
+    const bytesPerSecond = Math.round((progress.doneBytes / elapsedMs) * 1000)
     if (this.#mode === 'json') {
       process.stderr.write(`${toJson({ progress: { ...progress, elapsedMs, bytesPerSecond } })}\n`)
       return
@@ -54,7 +54,7 @@ export class ProgressLine {
   }
 
   #line(progress: TransferProgress, bytesPerSecond: number): string {
-    const rate = `${formatBytes(Math.round(bytesPerSecond))}/s`
+    const rate = `${formatBytes(bytesPerSecond)}/s`
     const tail = `${progress.peers} peers${progress.retries === 0 ? '' : `, ${progress.retries} retries`}`
     if (progress.totalBytes === undefined)
       return `${this.#verb} ${formatBytes(progress.doneBytes)}  ${rate}  ${tail}`

@@ -97,9 +97,10 @@ function check<N extends SettingName>(name: N, value: unknown, where: string): S
   const { schema } = SETTINGS[name] as unknown as Setting<SettingValue<N>>
   const result = schema.safeParse(value)
   if (result.success) return result.data
-  throw new SubnetError('CONFIG', `${where}: ${result.error.issues[0]?.message ?? 'is wrong'}`, {
-    data: { setting: name },
-  })
+  const [issue] = result.error.issues
+  const known = issue?.code === 'invalid_value' ? issue.values.map(String) : []
+  const text = `${where}: ${issue?.message ?? 'is wrong'}${suggestion(String(value), known)}`
+  throw new SubnetError('CONFIG', text, { data: { setting: name } })
 }
 
 /** Dotted names may be written flat or as sections. */
@@ -138,7 +139,12 @@ function refuseUnknownVariables(environment: Sources['environment']): void {
 }
 
 function unknown(where: string, name: string, known: readonly string[]): SubnetError {
-  const suggestion = nearest(name, known)
-  const hint = suggestion === undefined ? '' : `; did you mean ${suggestion}?`
-  return new SubnetError('CONFIG', `${where} is no setting${hint}`, { data: { setting: name } })
+  return new SubnetError('CONFIG', `${where} is no setting${suggestion(name, known)}`, {
+    data: { setting: name },
+  })
+}
+
+function suggestion(name: string, known: readonly string[]): string {
+  const guess = nearest(name, known)
+  return guess === undefined ? '' : `; did you mean ${guess}?`
 }

@@ -103,10 +103,7 @@ export class Libp2pNet implements Net {
       await node.start()
     } catch (cause) {
       this.#node = undefined
-      throw new SubnetError('CONFIG', `cannot listen on ${this.#init.listen.join(', ')}`, {
-        cause,
-        data: { listen: this.#init.listen },
-      })
+      throw cannotListen(this.#init.listen, cause)
     }
     await this.#serveProtocol(node, PING, this.#answerPings)
     for (const [topic, handler] of this.#topics) this.#subscribe(node, topic, handler)
@@ -387,4 +384,13 @@ function openError(cause: unknown, what: string, peerId: string): SubnetError {
     })
   }
   return new SubnetError('DISCONNECTED', `${what} failed`, { cause, data })
+}
+
+/** libp2p's own message is about its settings and has stacks in it; the operator needs the line with the reason. */
+function cannotListen(listen: readonly string[], cause: unknown): SubnetError {
+  const text = `cannot listen on ${listen.join(', ')}`
+  const [, reason] = /\bError: (.*)/.exec(cause instanceof Error ? cause.message : '') ?? []
+  return reason === undefined
+    ? new SubnetError('CONFIG', text, { cause, data: { listen } })
+    : new SubnetError('CONFIG', `${text}: ${reason}`, { data: { listen } })
 }

@@ -116,7 +116,7 @@ describe('subnet-node: commands of a client', function () {
   it('lists what was put, and takes a name or an id from the list for a capability', async () => {
     const own = { home: join(home, 'lists') }
     await mkdir(own.home)
-    const source = join(own.home, 'notes.txt')
+    const source = join(own.home, 'my\nnotes.txt')
     const bytes = testBytes('listed', 70_000)
     await writeFile(source, bytes)
     const stored = await cli(['put', source, '--profile', 'copies', ...chain], own)
@@ -124,23 +124,23 @@ describe('subnet-node: commands of a client', function () {
     const capability = stored.stdout.toString().trim()
 
     const list = await cli(['ls'], own)
-    assert.match(list.stdout.toString(), /^[0-9a-f]{12} .* block \d+ .*copies +notes\.txt *\n$/)
+    assert.match(list.stdout.toString(), /^[0-9a-f]{12} .* block \d+ .*copies +my�notes\.txt *\n$/)
     assert.ok(!`${list.stdout}${list.stderr}`.includes('subnet:'), 'no secret')
     const [record] = ndjson((await cli(['ls', '--json'], own)).stdout)
-    assert.deepEqual([record?.name, record?.sizeBytes, record?.profile], ['notes.txt', 70_000, 'copies'])
+    assert.deepEqual([record?.name, record?.sizeBytes, record?.profile], ['my\nnotes.txt', 70_000, 'copies'])
     assert.equal(record?.capability, undefined)
     const [shown] = ndjson((await cli(['ls', '--json', '--capabilities'], own)).stdout)
     assert.equal(shown?.capability, capability)
 
     const id = String(record?.id).slice(0, 8)
-    const read = await cli(['get', 'notes.txt', ...chain], own)
+    const read = await cli(['get', 'my\nnotes.txt', ...chain], own)
     assert.ok(sameBytes(read.stdout, bytes), read.stderr)
     const renewed = await cli(['renew', id, '--lease-blocks', '1000000', '--json', ...chain], own)
     const { endBlock } = JSON.parse(renewed.stdout.toString())
     assert.equal(ndjson((await cli(['ls', '--json'], own)).stdout)[0]?.endBlock, endBlock)
-    assert.equal((await cli(['rm', 'notes.txt', ...chain], own)).code, 0)
+    assert.equal((await cli(['rm', 'my\nnotes.txt', ...chain], own)).code, 0)
     assert.equal((await cli(['ls'], own)).stdout.length, 0)
-    assert.equal((await cli(['stat', 'notes.txt', ...chain], own)).code, 65)
+    assert.equal((await cli(['stat', 'my\nnotes.txt', ...chain], own)).code, 65)
   })
 
   it('says what it waits for when there is no chain, and what to do when it has waited long enough', async () => {

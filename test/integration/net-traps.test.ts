@@ -182,7 +182,11 @@ describe('libp2p node', () => {
     await using nodes = await startAll(netNode('first'))
     const [taken] = nodes.nets[0].addresses().map(withoutPeer)
     const second = netNode('second', { listen: [taken ?? LOOPBACK] })
-    await assert.rejects(second.start(), (error) => isSubnetError(error, 'CONFIG'))
+    await assert.rejects(second.start(), (error) => {
+      // The reason, and none of libp2p's words and stacks.
+      assert.match(`${error}`, /cannot listen on \S+: listen EADDRINUSE: [^\n]*$/)
+      return isSubnetError(error, 'CONFIG') && error.cause === undefined
+    })
     assert.deepEqual(second.addresses(), [])
     await second.stop()
   })

@@ -2,7 +2,6 @@
 import type { Command } from 'commander'
 import { systemClock } from '../../base/clock.js'
 import { invariant } from '../../base/errors.js'
-import { createLogger } from '../../base/log.js'
 import { systemRandom } from '../../base/random.js'
 import { parseBytes } from '../../base/units.js'
 import { DEFAULT_CHAIN_ENDPOINT, DEFAULT_DEVCHAIN_PORT } from '../../config/defaults.js'
@@ -16,7 +15,16 @@ import {
 } from '../devnet/run-directory.js'
 import { Screen } from '../devnet/screen.js'
 import { interruptSignal, whenAborted } from '../interrupt.js'
-import { addOutputOptions, addSettings, commandConfig, type OutputOptions, wholeNumber } from '../options.js'
+import {
+  addLogLevel,
+  addOutputOptions,
+  addSettings,
+  commandConfig,
+  commandLogger,
+  type OutputOptions,
+  wholeNumber,
+} from '../options.js'
+import { openSource } from '../put-source.js'
 
 interface DevnetOptions extends OutputOptions {
   readonly miners: number
@@ -53,13 +61,15 @@ export function addDevnet(program: Command): void {
     .option('--seed <text>', 'with --drill: seed of that file (default: a new one)')
     .option('--keep', 'leave data and logs behind', false)
     .action(devnet)
-  addSettings(command, ['db_root_path', 'profile', 'log.level'])
+  addSettings(command, ['db_root_path', 'profile'])
+  addLogLevel(command)
   addOutputOptions(command)
 }
 
 async function devnet(options: DevnetOptions): Promise<void> {
   // Said wrong on the command line, it is better said before seventeen processes start.
   parseBytes(options.capacity)
+  if (options.file !== undefined) (await openSource(options.file)).stream.destroy()
   const signal = interruptSignal()
   const screen = new Screen(systemClock, options)
   const config = await commandConfig(options)
@@ -72,7 +82,7 @@ async function devnet(options: DevnetOptions): Promise<void> {
     {
       clock: systemClock,
       random: systemRandom,
-      logger: createLogger(config.isSet('log.level') ? config.get('log.level') : 'warn'),
+      logger: commandLogger(config),
     },
     { path, miners, validators, capacity, port },
   )

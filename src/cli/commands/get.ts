@@ -7,7 +7,7 @@ import type { SubnetClient } from '../../node/client.js'
 import type { ByteRange, DownloadProgress } from '../../transfer/download.js'
 import { readCarPart } from '../car-part.js'
 import { addClientOptions, type ClientCommandOptions, capabilityOf, withClient } from '../client-session.js'
-import { addProgressOption } from '../options.js'
+import { addProgressOption, asWord } from '../options.js'
 import { Output } from '../output.js'
 import { PartFile } from '../part-file.js'
 import { ProgressLine, type ProgressMode } from '../progress.js'
@@ -29,7 +29,7 @@ export function addGet(program: Command): void {
     .option(
       '--range <start-end>',
       'only these bytes, both ends included; without an end to the last',
-      parseRange,
+      asWord(parseRange),
     )
     .option(
       '--car',

@@ -57,7 +57,8 @@ function line(record: CatalogueRecord, { capabilities }: LsOptions): string {
     isOver ? '(over)' : `≈ ${minuteOf(endsAtMs)}`,
     formatBytes(sizeBytes),
     kind === 'private' ? profile : `${profile} ${kind}`,
-    name,
+    // A file may have a line end or a terminal's commands in its name.
+    name.replace(/\p{Cc}/gu, '�'),
   ]
   return capabilities ? `${row(cells)}  ${capability}` : row(cells)
 }

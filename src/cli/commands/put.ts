@@ -3,18 +3,16 @@
  *
  * Next hop on the store path: roles/client/client.ts.
  */
-import { open } from 'node:fs/promises'
 import { basename, join, resolve } from 'node:path'
-import type { Readable } from 'node:stream'
 import type { Command } from 'commander'
 import { systemClock } from '../../base/clock.js'
-import { isSubnetError, SubnetError, toSubnetError } from '../../base/errors.js'
-import { formatBytes, MIB } from '../../base/units.js'
+import { isSubnetError } from '../../base/errors.js'
+import { formatBytes } from '../../base/units.js'
 import type { Config } from '../../config/resolve.js'
 import type { SubnetClient } from '../../node/client.js'
 import { idOf } from '../../node/object-catalogue.js'
 import { PutJournalFile, pruneJournals } from '../../node/put-journal-file.js'
-import type { PutResult, PutSource } from '../../roles/client/put.js'
+import type { PutResult } from '../../roles/client/put.js'
 import type { PutJournal } from '../../transfer/put-journal.js'
 import {
   addClientOptions,
@@ -27,6 +25,7 @@ import {
 import { addProgressOption, wholeNumber } from '../options.js'
 import { Output } from '../output.js'
 import { ProgressLine, type ProgressMode } from '../progress.js'
+import { bytesOf, openSource, type Source } from '../put-source.js'
 
 interface PutContext {
   readonly client: SubnetClient
@@ -41,8 +40,6 @@ interface PutOptions extends ClientCommandOptions {
   readonly name?: string
   readonly public?: boolean
 }
-
-const READ_BYTES = MIB
 
 export function addPut(program: Command): void {
   const command = program
@@ -95,11 +92,15 @@ async function put(file: string, options: PutOptions): Promise<void> {
 }
 
 function show(output: Output, result: PutResult): void {
-  const { sizeBytes, storedBytes, holders, profile, weakestReceipts, fullReceipts, warning } = result
+  const { sizeBytes, storedBytes, holders, segments, profile, weakestReceipts, fullReceipts, warning } =
+    result
+  const spread =
+    segments === 0
+      ? 'each has all of it'
+      : `the weakest segment has ${weakestReceipts} of ${fullReceipts} receipts`
   const miners = holders.length === 1 ? '1 miner' : `${holders.length} miners`
   output.note(
-    `${formatBytes(sizeBytes)} stored as ${formatBytes(storedBytes)} on ${miners} (${profile}); ` +
-      `the weakest segment has ${weakestReceipts} of ${fullReceipts} receipts`,
+    `${formatBytes(sizeBytes)} stored as ${formatBytes(storedBytes)} on ${miners} (${profile}); ${spread}`,
   )
   const { resumed, reusedBytes, sentBytes } = result
   if (resumed)
@@ -146,51 +147,6 @@ async function openJournal(
     output.note(`going on with an interrupted put of ${file}; --no-resume starts anew`)
   }
   return journal
-}
-
-interface Source {
-  readonly stream: Readable
-  readonly sizeBytes?: number
-  readonly modifiedMs?: number
-}
-
-/** Opened at once, so that what cannot be read is said before anybody is asked for room. */
-async function openSource(file: string): Promise<Source> {
-  if (file === '-') return { stream: process.stdin }
-  const handle = await open(file).catch((cause: NodeJS.ErrnoException) => {
-    const code = cause.code === 'ENOENT' ? 'NOT_FOUND' : 'DISK'
-    throw new SubnetError(code, `cannot read ${file}`, { cause })
-  })
-  const found = await handle.stat()
-  if (found.isFile()) {
-    const stream = handle.createReadStream({ highWaterMark: READ_BYTES })
-    return { stream, sizeBytes: found.size, modifiedMs: found.mtimeMs }
-  }
-  await handle.close()
-  throw new SubnetError('INVALID', `${file} is not a file; pipe it in and give - to store a stream`)
-}
-
-/** A file is read from its beginning as often as it takes; standard input comes once. */
-function bytesOf(file: string, source: Source): PutSource {
-  if (source.sizeBytes === undefined) return read(source.stream, file)
-  let opened: Readable | undefined = source.stream
-  return async function* () {
-    const stream = opened ?? (await openSource(file)).stream
-    opened = undefined
-    try {
-      yield* read(stream, file)
-    } finally {
-      stream.destroy()
-    }
-  }
-}
-
-async function* read(stream: Readable, file: string): AsyncGenerator<Uint8Array> {
-  try {
-    yield* stream
-  } catch (error) {
-    throw toSubnetError(error, 'DISK', `reading ${file}`)
-  }
 }
 
 function nameOf(file: string): string {

@@ -8,6 +8,7 @@ import { Intents } from '../../registration/intents.js'
 import { type HotkeyRequest, planHotkey, registerHotkey } from '../../registration/register-hotkey.js'
 import { addStake, planStake } from '../../registration/stake.js'
 import { addChainOptions, type ChainSession, withChain } from '../chain-session.js'
+import { asWord } from '../options.js'
 import { addSpendOptions, runPlan, type SpendOptions } from '../plan-run.js'
 import { namedWallet, WALLET_SETTINGS } from '../wallet-session.js'
 
@@ -23,7 +24,7 @@ export function addRegister(program: Command): void {
   const command = program
     .command('register')
     .description('register the hotkey on the subnet; shows what it costs first')
-    .option('--max-burn <tao>', 'the most it may cost (default: what the plan shows)', parseTao)
+    .option('--max-burn <tao>', 'the most it may cost (default: what the plan shows)', asWord(parseTao))
     .action(register)
   addSpendOptions(command)
   addChainOptions(command, WALLET_SETTINGS)
@@ -33,7 +34,7 @@ export function addStakeCommand(program: Command): void {
   const command = program
     .command('stake')
     .description('stake to the hotkey: what gives a validator its permit and its weight')
-    .argument('<tao>', 'how much, from the coldkey', parseTao)
+    .argument('<tao>', 'how much, from the coldkey', asWord(parseTao))
     .option('--again', 'an earlier stake got no answer, and you have seen that it did not arrive', false)
     .action(stake)
   addSpendOptions(command)

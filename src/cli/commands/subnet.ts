@@ -8,7 +8,7 @@ import { nearest } from '../../config/nearest.js'
 import { initializeSubnet, planInitialize, type SubnetChanges } from '../../registration/initialize-subnet.js'
 import { planSubnet, registerSubnet } from '../../registration/register-subnet.js'
 import { addChainOptions, type ChainSession, withChain } from '../chain-session.js'
-import type { OutputOptions } from '../options.js'
+import { asWord, type OutputOptions } from '../options.js'
 import { Output } from '../output.js'
 import { addSpendOptions, runPlan, type SpendOptions } from '../plan-run.js'
 import { namedWallet, WALLET_SETTINGS } from '../wallet-session.js'
@@ -29,7 +29,7 @@ export function addSubnet(program: Command): void {
   const create = group
     .command('create')
     .description('register a new subnet, owned by the wallet; shows what it costs first')
-    .option('--max-cost <tao>', 'the most it may cost (default: what the plan shows)', parseTao)
+    .option('--max-cost <tao>', 'the most it may cost (default: what the plan shows)', asWord(parseTao))
     .action(createSubnet)
   const start = group
     .command('start')

@@ -25,7 +25,14 @@ import {
 } from '../../crypto/key-material.js'
 import { cryptoReady, toSs58 } from '../../crypto/keys.js'
 import { addChainOptions, withChain } from '../chain-session.js'
-import { addOutputOptions, addSettings, commandConfig, type OutputOptions, wholeNumber } from '../options.js'
+import {
+  addOutputOptions,
+  addSettings,
+  asWord,
+  commandConfig,
+  type OutputOptions,
+  wholeNumber,
+} from '../options.js'
 import { Output } from '../output.js'
 import { Prompt } from '../prompt.js'
 import {
@@ -95,7 +102,7 @@ export function addWallet(program: Command): void {
   const faucet = group
     .command('faucet')
     .description('devchain only: have the faucet pay the coldkey')
-    .argument('<tao>', 'how much', parseTao)
+    .argument('<tao>', 'how much', asWord(parseTao))
     .action(drawFaucet)
   addPasswordOption(faucet)
   addChainOptions(faucet, WALLET_SETTINGS)

@@ -36,6 +36,14 @@ describe('PartFile', () => {
     assert.equal(await readFile(path, 'utf8'), 'abc')
   })
 
+  it('refuses the name of a directory before anything is read', async () => {
+    await assert.rejects(PartFile.open(directory.path, 'it', false), {
+      code: 'DISK',
+      message: /is a directory/,
+    })
+    assert.deepEqual(await names(), [])
+  })
+
   it('goes on where it was interrupted', async () => {
     await interrupted('ab', 'c')
     assert.deepEqual(await names(), ['file.part', 'file.part.json'])
