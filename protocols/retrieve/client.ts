@@ -5,7 +5,7 @@ import { raceAbort } from '../../src/base/abort.js'
 import type { Clock, Timer } from '../../src/base/clock.js'
 import { SubnetError, toSubnetError } from '../../src/base/errors.js'
 import { Semaphore } from '../../src/base/semaphore.js'
-import { nextTurn } from '../../src/base/turn.js'
+import { endOfTurn } from '../../src/base/turn.js'
 import { sha256 } from '../../src/crypto/hash.js'
 import { LEAF_BYTES } from '../../src/crypto/merkle.js'
 import type { ChunkReference } from '../../src/redundancy/chunk.js'
@@ -67,7 +67,7 @@ export class RetrieveStream {
   readonly #clock: Clock
   readonly #slots = new Semaphore({ permitsMax: RETRIEVE_QUEUE_MAX, waitersMax: 65_536 })
   readonly #pending = new Map<number, Pending>()
-  /** Messages that leave together when the event loop comes round: each packet of ours costs both ends as much as 16 KiB of a body. */
+  /** Messages that leave together at the end of the turn: each packet of ours costs both ends as much as 16 KiB of a body. */
   #outbox: unknown[] = []
   #sending: Promise<void> | undefined
   #next = 0
@@ -209,7 +209,7 @@ export class RetrieveStream {
 
   async #empty(): Promise<void> {
     try {
-      await nextTurn()
+      await endOfTurn()
       while (this.#outbox.length > 0) await this.#frames.writeMessages(this.#outbox.splice(0))
     } finally {
       this.#sending = undefined

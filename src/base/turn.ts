@@ -1,8 +1,8 @@
-/** The event loop's turns: where work lets others run, or waits for what else this turn brings. No clock is involved. */
+/** The turns of the event loop: where work waits for what else this turn brings. No clock is involved. */
 
-/** Resolves in the next turn, when everything that is ready now has had its say. */
-export function nextTurn(): Promise<void> {
+/** Resolves when all promises that are settled now have been heard, and those settled by that, but before any more input. */
+export function endOfTurn(): Promise<void> {
   return new Promise((resolve) => {
-    setImmediate(resolve)
+    process.nextTick(resolve)
   })
 }

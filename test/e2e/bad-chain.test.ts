@@ -6,7 +6,7 @@ import assert from 'node:assert/strict'
 import { type ChildProcess, execFile } from 'node:child_process'
 import { constants } from 'node:fs'
 import { cp, type FileHandle, open, readFile, rm, writeFile } from 'node:fs/promises'
-import { createServer } from 'node:net'
+import { createServer, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { promisify } from 'node:util'
@@ -172,7 +172,8 @@ describe('subnet-node, when the chain is not as it should be', function () {
       stalled.fault = () => 'stall'
       limiting.fault = () => ({ code: -32_029, message: 'Too many requests' })
       closing.fault = () => 'close'
-      const deaf = createServer()
+      const callers: Socket[] = []
+      const deaf = createServer((socket) => callers.push(socket))
       await new Promise<void>((resolve) => deaf.listen(0, '127.0.0.1', resolve))
       const address = deaf.address()
       assert.ok(address !== null && typeof address === 'object')
@@ -194,7 +195,8 @@ describe('subnet-node, when the chain is not as it should be', function () {
           }),
         )
       } finally {
-        deaf.close()
+        for (const caller of callers) caller.destroy()
+        await new Promise((resolve) => deaf.close(resolve))
       }
       for (const node of [stale, stalled, limiting, closing]) assert.equal(node.submissions, 0)
     })

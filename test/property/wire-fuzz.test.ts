@@ -352,6 +352,7 @@ function orderServer(): Fuzzed {
   const { components, clock, serve } = captured('client')
   const { authority } = components
   const validator = VALIDATOR()
+  authority.register(validator.publicKey, 'validator')
   const client = hex(CLIENT().publicKey)
   const order = anOrder(authority, 'put')
   const holder = { hotkey: order.miner, peerId: 'p', address: 'a', order }

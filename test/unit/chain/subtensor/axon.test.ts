@@ -26,7 +26,7 @@ describe('axon addresses', () => {
     for (const axon of [
       { ip: 'example.org', port: 1 },
       { ip: 'fe80::1%eth0', port: 1 },
-      { ip: '1.2.3.4', port: 0 },
+      { ip: '1.2.3.4', port: -1 },
       { ip: '1.2.3.4', port: 65_536 },
     ])
       assert.throws(
