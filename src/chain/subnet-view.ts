@@ -2,11 +2,12 @@
  * The subnet as roles need it at every request: who is registered, who may validate, where each one is reached. One
  * snapshot pinned to a block, refreshed at every head; never a call to the chain on the path of a request.
  */
+import { toString as bytesToText } from 'uint8arrays'
 import type { AbortOptions } from '../base/abort.js'
 import { SubnetError } from '../base/errors.js'
 import type { Startable } from '../base/lifecycle.js'
 import type { Logger } from '../base/log.js'
-import { fromSs58, toSs58 } from '../crypto/keys.js'
+import { fromSs58 } from '../crypto/keys.js'
 import type { PeerAddress } from '../net/net.js'
 import type { Chain, Neuron } from './chain.js'
 
@@ -27,6 +28,8 @@ export class SubnetView implements Startable {
   readonly #logger: Logger
   readonly #listeners = new Set<() => void>()
   #members: ReadonlyMap<string, Member> = new Map()
+  /** By public key in hexadecimal: writing an address costs a hash, and every body that is sent asks. */
+  #membersByKey: ReadonlyMap<string, Member> = new Map()
   #headBlock = 0
   #membersBlock = 0
   #nextEpochBlock = 0
@@ -82,7 +85,8 @@ export class SubnetView implements Startable {
 
   /** By SS58 address or by public key. */
   member(hotkey: string | Uint8Array): Member | undefined {
-    return this.#members.get(typeof hotkey === 'string' ? hotkey : toSs58(hotkey))
+    if (typeof hotkey === 'string') return this.#members.get(hotkey)
+    return this.#membersByKey.get(bytesToText(hotkey, 'hex'))
   }
 
   /** A member with its endpoint; throws `REFUSED` when it is not registered, `DISCONNECTED` when it names no address. */
@@ -117,6 +121,10 @@ export class SubnetView implements Startable {
       })
     }
     this.#members = members
+    const byKey = [...members.values()].map(
+      (member) => [bytesToText(member.publicKey, 'hex'), member] as const,
+    )
+    this.#membersByKey = new Map(byKey)
     this.#membersBlock = metagraph.block
     this.#nextEpochBlock = metagraph.nextEpochBlock
     for (const listener of this.#listeners) listener()
