@@ -7,8 +7,8 @@ import { join } from 'node:path'
 import { z } from 'zod'
 import { SubnetError } from '../base/errors.js'
 
-/** Grows when older programs could not read what newer ones write. */
-export const DATA_LAYOUT = 3
+/** Grows whenever a program and what an older or newer one has written do not fit. */
+export const DATA_LAYOUT = 4
 const FILE_NAME = 'stamp.json'
 
 const stampSchema = z.strictObject({
