@@ -6,6 +6,7 @@
 import type { Socket } from 'node:net'
 import { noise } from '@chainsafe/libp2p-noise'
 import type { ConnectionEncrypter, MessageStream } from '@libp2p/interface'
+import { endOfTurn } from '../base/turn.js'
 
 /** What `@libp2p/tcp`'s connection is inside: its socket, and how its base class has bytes sent. */
 interface TcpConnection extends MessageStream {
@@ -33,15 +34,32 @@ export function batchedNoise(): (components: NoiseComponents) => ConnectionEncry
   }
 }
 
-/** All of one send goes to the kernel together. A connection without a socket stays as it is. */
+/**
+ * What is sent in one turn goes to the kernel together, and at once when it is enough for a packet of its own. A connection
+ * without a socket stays as it is.
+ */
 function batched(connection: MessageStream): MessageStream {
   const tcp = connection as TcpConnection
   const { socket } = tcp
   if (socket === undefined) return connection
+  let isHeld = false
+  let isDue = false
+  const letGo = () => {
+    if (isHeld) socket.uncork()
+    isHeld = false
+  }
+  const letGoInTime = async () => {
+    isDue = true
+    await endOfTurn()
+    isDue = false
+    letGo()
+  }
   tcp.sendData = (bytes) => {
-    socket.cork()
+    if (!isHeld) socket.cork()
+    isHeld = true
     for (const part of bytes) socket.write(part)
-    socket.uncork()
+    if (socket.writableLength >= socket.writableHighWaterMark) letGo()
+    else if (!isDue) void letGoInTime()
     // What the kernel took in this very call is not in the way of the next send.
     return { sentBytes: bytes.byteLength, canSendMore: socket.writableLength < socket.writableHighWaterMark }
   }
