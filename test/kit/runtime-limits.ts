@@ -11,7 +11,9 @@ const SPEC_293: Limits = {
 const EVERY_BLOCK = 'spec 218 steps in every block and gives all of fewer than 64 neurons a permit'
 const OTHER_NETWORK = 'spec 218: register_network takes another argument, there is no start_call'
 
-/** January 2025, of a test network (`is_topk`, `validate` at commit 521fa9ab8). */
+const RECORD_RATE = 'spec 218 limits how often, not how much: CommitmentSetRateLimitExceeded'
+
+/** January 2025, of a test network (`is_topk`, `validate` at commit 521fa9ab8; the other reasons as seen in a run). */
 const SPEC_218: Limits = {
   ...SPEC_293,
   'lets its owner change a setting once in a while': OTHER_NETWORK,
@@ -19,6 +21,14 @@ const SPEC_218: Limits = {
   'costs more after each, and is refused to whoever cannot afford it': OTHER_NETWORK,
   'gives a permit for stake at the next epoch and not before, and none for nothing': EVERY_BLOCK,
   'prunes the least emission outside immunity when it is full; nobody finds the pruned any more': EVERY_BLOCK,
+  'stakes for a registered hotkey, and for no other': 'spec 218 takes a stake of 1 rao',
+  'keeps the last record of each hotkey': RECORD_RATE,
+  'refuses commitments beyond the byte budget of the epoch, and takes them in the next': RECORD_RATE,
+  'shows where a hotkey serves, and refuses strangers, unusable addresses and haste':
+    'spec 218 refuses haste in the block, not in the pool',
+  'refuses, in this order, whatever is wrong, and then takes them':
+    'spec 218 looks at the version key before the stake',
+  'shows weights, and pays by them at the epoch': 'spec 218 as it is here gives no incentive; why is not known',
 }
 
 /** Test titles and reasons; empty for runtimes after those that are known. */
