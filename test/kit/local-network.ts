@@ -16,6 +16,7 @@ import { type Signer, sr25519Signer, toSs58 } from '../../src/crypto/keys.js'
 import { type ClientOptions, createClient, type SubnetClient } from '../../src/node/client.js'
 import { createNode, loadOrCreateWallet, ownWallet, type SubnetNode } from '../../src/node/node.js'
 import type { AllowanceInit } from '../../src/roles/miner/allowance.js'
+import type { WatchedMiner } from '../../src/roles/validator/miner-watch.js'
 import { type Tamper, tampered } from './tamper.js'
 import { type TempDir, tempDir } from './temp-dir.js'
 import { until } from './until.js'
@@ -217,13 +218,15 @@ export class LocalNetwork implements AsyncDisposable {
     await chain?.stop()
   }
 
-  /** Every running validator has heard from every running miner, and from no other. */
+  /** Every running validator has heard from every running miner, where that listens now, and from no other. */
   async ready(): Promise<void> {
     const miners = this.miners.length
     await until(
       async () => {
         const heard = await Promise.all(this.validators.map((name) => this.node(name).miners()))
-        const complete = heard.filter((list) => list.length === miners).length
+        const complete = heard.filter(
+          (list) => list.length === miners && list.every(({ member }) => this.#listens(member)),
+        ).length
         return complete >= Math.min(heard.length, this.#init.permits ?? heard.length)
       },
       { deadlineMs: 60_000, title: `validators hear from ${miners} miners` },
@@ -235,6 +238,13 @@ export class LocalNetwork implements AsyncDisposable {
     await Promise.all([...this.#nodes.keys()].map((name) => this.stopNode(name)))
     await this.devchain.stop()
     await this.#directory[Symbol.asyncDispose]()
+  }
+
+  /** Not where it was before a restart. */
+  #listens({ hotkey, endpoint }: WatchedMiner['member']): boolean {
+    const running = this.#nodes.get(this.nameOf(hotkey))
+    const own = running?.node.identity.addresses ?? []
+    return endpoint.addresses.some((address) => own.some((each) => each.startsWith(`${address}/`)))
   }
 
   async #chain(): Promise<Chain> {

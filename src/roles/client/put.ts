@@ -19,7 +19,7 @@ import type { UploadReport } from '../../transfer/upload-report.js'
 import { capabilitiesOf } from './access.js'
 import type { ClientPeers } from './peers.js'
 
-/** After this no further validator is tried: each may take its whole time not to answer. */
+/** After this no further validator is tried until one places the object: each may take its whole time not to answer. */
 const PLACING_TIMEOUT_MS = 120_000
 /** Failures that say nothing but that the validator cannot be talked to. */
 const UNREACHABLE: ReadonlySet<ErrorCode> = new Set(['DISCONNECTED', 'TIMEOUT', 'UNAUTHENTICATED', 'STOPPED'])
@@ -92,8 +92,9 @@ export async function putObject(
   const record = earlier ?? newRecord({ profile, class: objectClass }, components)
   const { peers } = components
   const asked = peers.permittedValidators(record.objectKey).length
-  const endMs = clock.monotonicMs() + PLACING_TIMEOUT_MS
+  let endMs = clock.monotonicMs() + PLACING_TIMEOUT_MS
   const tried: Tried[] = []
+  /** The validator that is tried has placed the object, and bytes are read for it. */
   let hasBegun = false
   const read = async function* () {
     hasBegun = true
@@ -105,7 +106,8 @@ export async function putObject(
       ({ hotkey }) => !tried.some(({ validator }) => equals(validator.hotkey, hotkey)),
     )
   for (let validator = untried(); validator !== undefined; validator = untried()) {
-    if (!hasBegun && clock.monotonicMs() > endMs) break
+    if (clock.monotonicMs() > endMs) break
+    hasBegun = false
     try {
       const own = { ...record, validator: validator.hotkey }
       const put = new Put(components, init, { validator, record: own, resumes: earlier !== undefined })
@@ -125,6 +127,7 @@ export async function putObject(
           'put it again, another one will take it (what can be read again, as a file, is sent to the next one at once)'
         throw lostFor(error, advice)
       }
+      endMs = clock.monotonicMs() + PLACING_TIMEOUT_MS
     }
   }
   throw nobodyTakesIt(tried, Math.max(asked, tried.length))
@@ -252,7 +255,9 @@ function lostFor(error: SubnetError, advice: string): SubnetError {
 
 /** What each validator said; the code is that of the first one that answered at all. */
 function nobodyTakesIt(tried: readonly Tried[], validators: number): SubnetError {
-  const answered = tried.find(({ error }) => !UNREACHABLE.has(error.code))?.error
+  const answers = tried.map(({ error }) => error).filter(({ code }) => !UNREACHABLE.has(code))
+  // One that was lost on the way says nothing about those who were asked after it.
+  const answered = answers.find(({ data }) => data.lostValidator === undefined) ?? answers[0]
   if (answered !== undefined && tried.length === 1) return answered
   const words = tried.map(({ validator, error }) => {
     return `${toSs58(validator.hotkey)} ${error.code}: ${error.message}`

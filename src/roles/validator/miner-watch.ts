@@ -10,10 +10,24 @@ import type { Behavior, Ref, Reply } from '../../actor/behavior.js'
 import type { ActorSpec } from '../../actor/supervision.js'
 import type { Member } from '../../chain/subnet-view.js'
 
+/**
+ * First visits to a miner that follow each other quickly, until it offers room. One that has a permit since this epoch comes to
+ * miners that may be a block behind, or have no share of their disk for it yet; after these it is as it says.
+ */
+const FIRST_VISITS = 8
+const FIRST_PAUSE_MS = 1_000
+
 /** What a miner last said of itself. */
 export interface WatchedMiner {
   readonly member: Member & { readonly endpoint: NonNullable<Member['endpoint']> }
   readonly capacity: Capacity
+}
+
+export interface LiveMiners {
+  /** Those that answered their last question. */
+  readonly miners: readonly WatchedMiner[]
+  /** How many have offered no room yet and are on their first visits: there may be more in a moment. */
+  readonly unsettled: number
 }
 
 export type MinerWatchMessage =
@@ -21,8 +35,7 @@ export type MinerWatchMessage =
   | { readonly type: 'members'; readonly members: readonly WatchedMiner['member'][] }
   /** Ask this miner now: something has changed there. */
   | { readonly type: 'look'; readonly hotkey: string }
-  /** Miners that answered their last question. */
-  | { readonly type: 'live'; readonly reply: Reply<readonly WatchedMiner[]> }
+  | { readonly type: 'live'; readonly reply: Reply<LiveMiners> }
 
 export interface MinerWatchComponents {
   /** Asks one miner, and gives it what waits for it. The watch owns the deadline. */
@@ -39,11 +52,13 @@ type PrivateMessage = {
   readonly hotkey: string
   /** Absent: it did not answer. */
   readonly capacity: Capacity | undefined
+  readonly settled: boolean
 }
 
 interface Watched {
   member: WatchedMiner['member']
   capacity: Capacity | undefined
+  settled: boolean
   readonly visitor: Ref<VisitorMessage>
 }
 
@@ -72,10 +87,15 @@ export function minerWatch(
             const peer = knownPeer(member)
             if (known === undefined) {
               const visitor = context.spawn(visitorSpec(member.hotkey, peer, components, init, context.self))
-              watched.set(member.hotkey, { member, capacity: undefined, visitor })
+              watched.set(member.hotkey, { member, capacity: undefined, settled: false, visitor })
               continue
             }
-            if (moved(known.member, member)) known.visitor.send({ type: 'move', peer })
+            if (moved(known.member, member)) {
+              known.visitor.send({ type: 'move', peer })
+              // There it has not answered yet.
+              known.capacity = undefined
+              known.settled = false
+            }
             known.member = member
           }
           break
@@ -84,15 +104,18 @@ export function minerWatch(
           watched.get(message.hotkey)?.visitor.send({ type: 'go' })
           break
         case 'live':
-          message.reply.answer(
-            [...watched.values()].flatMap(({ member, capacity }) =>
+          message.reply.answer({
+            miners: [...watched.values()].flatMap(({ member, capacity }) =>
               capacity === undefined ? [] : [{ member, capacity }],
             ),
-          )
+            unsettled: [...watched.values()].filter(({ settled }) => !settled).length,
+          })
           break
         case 'visited': {
           const known = watched.get(message.hotkey)
-          if (known !== undefined) known.capacity = message.capacity
+          if (known === undefined) break
+          known.capacity = message.capacity
+          known.settled = message.settled
           break
         }
       }
@@ -115,7 +138,16 @@ function moved(before: WatchedMiner['member'], after: WatchedMiner['member']): b
 
 type VisitorPrivate = { readonly type: 'done'; readonly capacity: Capacity | undefined }
 
-/** One visit at a time, the next an interval after the last, or at once when something has changed. */
+interface VisitorState {
+  peer: KnownPeer
+  visiting: boolean
+  again: boolean
+  /** How many are left. */
+  firstVisits: number
+  cancelNext: () => void
+}
+
+/** One visit at a time, the next an interval after the last, sooner at first, or at once when something has changed. */
 function visitorSpec(
   hotkey: string,
   firstPeer: KnownPeer,
@@ -123,32 +155,39 @@ function visitorSpec(
   init: MinerWatchInit,
   watch: Ref<PrivateMessage>,
 ): ActorSpec<VisitorMessage> {
-  interface State {
-    peer: KnownPeer
-    visiting: boolean
-    again: boolean
-    cancelNext: () => void
-  }
-  const behavior: Behavior<VisitorMessage | VisitorPrivate, State> = {
+  const behavior: Behavior<VisitorMessage | VisitorPrivate, VisitorState> = {
     start: (context) => {
       context.after(0, { type: 'go' })
-      return { peer: firstPeer, visiting: false, again: false, cancelNext: () => undefined }
+      return {
+        peer: firstPeer,
+        visiting: false,
+        again: false,
+        firstVisits: FIRST_VISITS,
+        cancelNext: () => undefined,
+      }
     },
     receive(state, message, context) {
       switch (message.type) {
         case 'leave':
           context.stopSelf()
           return
-        case 'done':
-          watch.send({ type: 'visited', hotkey, capacity: message.capacity })
+        case 'done': {
+          const { capacity } = message
+          const offersRoom = capacity !== undefined && capacity.freeBytes > 0
+          state.firstVisits = offersRoom ? 0 : Math.max(0, state.firstVisits - 1)
+          const settled = state.firstVisits === 0
+          watch.send({ type: 'visited', hotkey, capacity, settled })
           state.visiting = false
           if (!state.again) {
-            state.cancelNext = context.after(init.intervalMs, { type: 'go' }).cancel
+            const pauseMs = settled ? init.intervalMs : Math.min(FIRST_PAUSE_MS, init.intervalMs)
+            state.cancelNext = context.after(pauseMs, { type: 'go' }).cancel
             return
           }
           break
+        }
         case 'move':
           state.peer = message.peer
+          state.firstVisits = FIRST_VISITS
           break
         case 'go':
           break

@@ -15,7 +15,7 @@ import { signOrder } from '../../../protocols/order/order.js'
 import type { CommitRequest, OrderHandler } from '../../../protocols/order/server.js'
 import type { Ref } from '../../actor/behavior.js'
 import type { Clock } from '../../base/clock.js'
-import { SubnetError } from '../../base/errors.js'
+import { isSubnetError, SubnetError } from '../../base/errors.js'
 import type { Logger } from '../../base/log.js'
 import type { Random } from '../../base/random.js'
 import { describeRate, type Rate, RateLimit } from '../../base/rate-limit.js'
@@ -27,9 +27,9 @@ import { CHUNK_SIZE } from '../../redundancy/profiles.js'
 import { checkCommit } from './commit-check.js'
 import type { Ledger } from './ledger.js'
 import type { ObjectRow } from './ledger-rows.js'
-import type { MinerWatchMessage } from './miner-watch.js'
+import type { LiveMiners, MinerWatchMessage } from './miner-watch.js'
 import { operatorGroups } from './operator-groups.js'
-import { offerMiners } from './place.js'
+import { type Offer, offerMiners } from './place.js'
 
 /** Blocks an order may be used for: two hours on the real chain, half an hour on a devchain of 1 s blocks. */
 const ORDER_LIFE_BLOCKS = 1_800
@@ -39,6 +39,9 @@ const PLACES: Rate = { perSecond: 10, burst: 100 }
 const PLACING_CLIENTS_MAX = 4_096
 /** Bytes a get order permits beyond twice what the miner holds of the object. */
 const GET_SLACK_BYTES = 8 * CHUNK_SIZE
+
+/** After which one may ask again for whom too few miners have been heard: they are visited every second then. */
+const UNSETTLED_PAUSE_MS = 2_000
 
 /** A segment by its number, or the nodes that are kept in full copies. */
 type LostPart = number | 'node'
@@ -79,7 +82,7 @@ export class OrderService implements OrderHandler {
     const { block } = view
     // Of all members, as at the commit: miners that do not answer now may still join two operators into one.
     const groups = operatorGroups(view.members())
-    const { miners, warning } = offerMiners(await watch.ask('live', {}), groups, body)
+    const { miners, warning } = offerSettled(await watch.ask('live', {}), groups, body)
     const leaseEndBlock = block + body.leaseBlocks
     const candidates = miners.map(({ member, group, weight, maxBytes }) => ({
       ...placeOf(member.publicKey, member.endpoint),
@@ -229,4 +232,20 @@ function placeOf(
 ) {
   const [address = ''] = endpoint.addresses
   return { hotkey, peerId: endpoint.peerId, address }
+}
+
+/** As `offerMiners`; too few miners, or too little room, is final only when every miner had the time to be heard. */
+function offerSettled(
+  { miners, unsettled }: LiveMiners,
+  groups: ReadonlyMap<string, string>,
+  body: PlaceBody,
+): Offer {
+  try {
+    return offerMiners(miners, groups, body)
+  } catch (error) {
+    const isShort = isSubnetError(error, 'TOO_FEW_PEERS') || isSubnetError(error, 'NO_SPACE')
+    if (!isShort || unsettled === 0) throw error
+    const text = `${error.message}; ${unsettled} more are being asked for the first time`
+    throw new SubnetError('BUSY', text, { cause: error, data: { retryAfterMs: UNSETTLED_PAUSE_MS } })
+  }
 }

@@ -104,7 +104,7 @@ export class Validator implements Startable {
 
   /** Miners that answered lately, with what they said. */
   async miners(): Promise<readonly WatchedMiner[]> {
-    return await this.#watch.ask('live', {})
+    return (await this.#watch.ask('live', {})).miners
   }
 
   /** Challenges every miner that holds a lease of ours, now. */
@@ -120,16 +120,18 @@ export class Validator implements Startable {
     return new WeightRounds({ ...this.#components, setter, target })
   }
 
-  /** Everyone without a permit may be a miner; whoever is none does not speak the protocol. */
+  /**
+   * Everyone without a permit may be a miner; whoever is none does not speak the protocol. Miners answer only who has a
+   * permit: without one nobody is watched, and with it all are visited at once.
+   */
   #onMetagraph(): void {
-    const { view, logger } = this.#components
-    const members = view
-      .members()
-      .flatMap((member) =>
-        member.validatorPermit || member.endpoint === undefined
-          ? []
-          : [{ ...member, endpoint: member.endpoint }],
-      )
+    const { view, signer, logger } = this.#components
+    const isPermitted = view.member(signer.publicKey)?.validatorPermit === true
+    const members = (isPermitted ? view.members() : []).flatMap((member) =>
+      member.validatorPermit || member.endpoint === undefined
+        ? []
+        : [{ ...member, endpoint: member.endpoint }],
+    )
     this.#watch.send({ type: 'members', members })
     const { block } = view
     if (block <= this.#forgottenBlock) return

@@ -54,7 +54,7 @@ function setUp() {
   const live = () => {
     const { outcome } = watch.ask('live', {})
     assert.ok(outcome?.ok)
-    return outcome.value
+    return outcome.value.miners
   }
   /** Has the last spawned visitor started, by hand too. */
   const visitor = () => {
@@ -90,6 +90,22 @@ describe('minerWatch', () => {
     watch.send({ type: 'members', members: [moved] })
     const peer = { ...moved.endpoint, hotkey: moved.publicKey }
     assert.deepEqual(watch.children[0]?.ref.sent, [{ type: 'move', peer }])
+  })
+
+  it('has not heard a miner that has moved until it answers there', () => {
+    const { watch, live, visitor } = setUp()
+    watch.send({ type: 'members', members: [member(1)] })
+    const { actor, report } = visitor()
+    actor.timers[0]?.fire()
+    actor.tasks[0]?.succeed(CAPACITY)
+    report()
+    const moved = member(1, {}, '/ip4/127.0.0.1/tcp/99')
+    watch.send({ type: 'members', members: [moved] })
+    assert.deepEqual(live(), [])
+    for (const message of watch.children[0]?.ref.sent ?? []) actor.send(message as VisitorMessage)
+    actor.tasks[1]?.succeed(CAPACITY)
+    report()
+    assert.deepEqual(live(), [{ member: moved, capacity: CAPACITY }])
   })
 
   it('says nothing to a visitor when only stake or uid changed, and shows the new member', () => {
@@ -150,6 +166,28 @@ describe('minerWatch', () => {
     assert.equal(live().length, 1, 'and the next good one brings it back')
   })
 
+  it('counts as unsettled who has offered no room yet, through its first visits', () => {
+    const { watch, visitor } = setUp()
+    const unsettled = () => {
+      const { outcome } = watch.ask('live', {})
+      assert.ok(outcome?.ok)
+      return outcome.value.unsettled
+    }
+    watch.send({ type: 'members', members: [member(1), member(2)] })
+    const { actor, report } = visitor()
+    const answers = [undefined, { ...CAPACITY, freeBytes: 0 }, CAPACITY, undefined]
+    const seen = answers.map((answer, visit) => {
+      actor.timers[visit]?.fire()
+      if (answer === undefined) actor.tasks[visit]?.fail(new Error('no permit'))
+      else actor.tasks[visit]?.succeed(answer)
+      report()
+      return unsettled()
+    })
+    assert.deepEqual(seen, [2, 2, 1, 1], 'what it says after that is as it is')
+    watch.send({ type: 'members', members: [] })
+    assert.equal(unsettled(), 0)
+  })
+
   it('passes a look on to the visitor, and ignores one at a stranger', () => {
     const { watch } = setUp()
     watch.send({ type: 'members', members: [member(1)] })
@@ -178,6 +216,16 @@ describe('minerWatch: a visitor', () => {
     actor.timers[1]?.fire()
     await actor.tasks[1]?.run()
     assert.equal(visits.length, 2)
+  })
+
+  it('goes again soon while no room is offered, a few times', () => {
+    const { actor, pending } = start()
+    const pauses = Array.from({ length: 10 }, (_, visit) => {
+      actor.timers[visit]?.fire()
+      actor.tasks[visit]?.fail(new Error('no permit'))
+      return pending()
+    })
+    assert.deepEqual(pauses, [...Array(7).fill([1_000]), ...Array(3).fill([INTERVAL_MS])])
   })
 
   it('goes now when told to, and the interval begins anew', async () => {
@@ -240,7 +288,7 @@ describe('minerWatch in an actor system', () => {
     visits.get('peer 2')?.answer.resolve(CAPACITY)
     await turn()
     assert.deepEqual(
-      (await watch.ask('live', {})).map((each) => each.member.uid),
+      (await watch.ask('live', {})).miners.map((each) => each.member.uid),
       [2],
     )
     watch.send({ type: 'members', members: [member(2)] })

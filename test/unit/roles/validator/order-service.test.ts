@@ -33,10 +33,11 @@ const PLACE: PlaceBody = { profile: 'copies', put: testId(16, 1), leaseBlocks: 1
 /** Answers `live` with the miners of the view. */
 class Watch extends RecordingRef<MinerWatchMessage> {
   live: () => readonly WatchedMiner[] = () => []
+  unsettled = 0
 
   override ask: RecordingRef<MinerWatchMessage>['ask'] = (type, fields, options) => {
     const answer = RecordingRef.prototype.ask.call(this, type, fields as never, options)
-    this.asked.at(-1)?.answer(this.live())
+    this.asked.at(-1)?.answer({ miners: this.live(), unsettled: this.unsettled })
     return answer as never
   }
 }
@@ -167,6 +168,17 @@ describe('OrderService', () => {
       await assert.rejects(service.place(CLIENT, { ...PLACE, sizeBytes: 10 * GIB }), coded('NO_SPACE'))
       await subnet.set(neurons(3))
       await assert.rejects(service.place(CLIENT, PLACE), coded('TOO_FEW_PEERS'))
+    })
+
+    it('asks for patience while too few are heard and others on their first visits', async () => {
+      watch.live = () => []
+      watch.unsettled = 4
+      await assert.rejects(service.place(CLIENT, PLACE), (error) => {
+        assert.ok(isSubnetError(error, 'BUSY'))
+        assert.match(error.message, /needs 4 operators .* 4 more are being asked for the first time/)
+        assert.equal(error.data.retryAfterMs, 2_000)
+        return true
+      })
     })
 
     it('knows operators that only members who do not answer now join', async () => {

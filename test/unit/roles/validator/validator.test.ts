@@ -116,6 +116,9 @@ async function start(path: string) {
     validator,
     /** A new block with the same members. */
     block: (number: number) => subnet.set(all, number),
+    /** The same, with or without a permit of ours. */
+    permit: (validatorPermit: boolean, number: number) =>
+      subnet.set([...neurons, { key: testHotkey(VALIDATOR), validatorPermit }], number),
     place: () => orders.place(peer, { profile: 'copies', put: new Uint8Array(16), leaseBlocks: 10 }),
     /** Commits an object that the four miners hold. */
     async commit(): Promise<SignedLease[]> {
@@ -156,6 +159,23 @@ describe('Validator', () => {
     await node.validator.start()
     await node.clock.advance(1)
     await heard(async () => (await node.live()) === MINERS, 'all miners answer')
+  })
+
+  it('visits nobody without a permit, and everybody at once when it gets one', async () => {
+    await using directory = await tempDir()
+    await using node = await start(directory.path)
+    await node.permit(false, 8)
+    await node.validator.start()
+    await node.clock.advance(3 * VISIT_MS)
+    assert.deepEqual(
+      node.miners.map(({ visits }) => visits),
+      Array(MINERS).fill(0),
+    )
+    await node.permit(true, 9)
+    await node.clock.advance(1)
+    await heard(async () => (await node.live()) === MINERS, 'all miners answer')
+    await node.permit(false, 10)
+    await heard(async () => (await node.live()) === 0, 'what they said is forgotten')
   })
 
   it('hands a countersignature over soon after the commit, once', async () => {
