@@ -6,6 +6,10 @@ type Limits = Readonly<Record<string, string>>
 const SPEC_293: Limits = {
   'asks more for the next registration': 'spec 293 sets the price anew once an interval, not with each one',
   'lets its owner change a setting once in a while': 'spec 293 limits no owner’s settings',
+  'refuses, in this order, whatever is wrong, and then takes them':
+    'spec 293 looks at the stake before anything else, in the pool',
+  'prunes the least emission outside immunity when it is full; nobody finds the pruned any more':
+    'spec 293 prunes the first of two without emission; why is not known',
 }
 
 const EVERY_BLOCK = 'spec 218 steps in every block and gives all of fewer than 64 neurons a permit'
