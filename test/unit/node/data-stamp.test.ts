@@ -34,7 +34,7 @@ describe('claimDataDirectory', () => {
     await using directory = await tempDir()
     const newer = JSON.stringify({ layout: DATA_LAYOUT + 1, ...STAMP })
     await writeFile(join(directory.path, 'stamp.json'), newer)
-    await assert.rejects(claimDataDirectory(directory.path, STAMP), /data layout 4, this program reads 3/)
+    await assert.rejects(claimDataDirectory(directory.path, STAMP), /data layout 5, this program reads 4/)
   })
 
   it('refuses a torn stamp', async () => {
