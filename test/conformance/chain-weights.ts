@@ -40,6 +40,19 @@ export function weightsConformance({ open, it: declare }: ChainSuite): void {
       return { uids: row.map(([uid]) => uid), values: row.map(([, value]) => value), versionKey: 7n }
     }
 
+    it('refuses whoever has too little stake before it looks at anything else', async () => {
+      // Less than the stake, of which a real chain keeps a fee.
+      await openSubnet({ commitRevealEnabled: true, stakeThresholdRao: STAKE_RAO / 2n })
+      const attempt: Weights = { uids: [9, 9, 9, 9], values: [1], versionKey: 6n }
+      for (const uid of [9, 2]) {
+        const refused = bench.chain.setWeights(hotkey(uid).signer, attempt)
+        const poor = await bench.refused(refused, 'NotEnoughStakeToSetWeights')
+        assert.deepEqual([poor.kind, poor.code], ['pool', 1])
+      }
+      await bench.stake(hotkey(2), STAKE_RAO)
+      await bench.refused(bench.chain.setWeights(hotkey(2).signer, attempt), 'CommitRevealEnabled')
+    })
+
     it('refuses, in this order, whatever is wrong, and then takes them', async () => {
       await openSubnet({
         commitRevealEnabled: false,
@@ -47,8 +60,7 @@ export function weightsConformance({ open, it: declare }: ChainSuite): void {
         minAllowedWeights: 2,
         maxWeightsLimit: 40_000,
         weightsVersion: 7n,
-        // Less than the stake, of which a real chain keeps a fee.
-        stakeThresholdRao: STAKE_RAO / 2n,
+        stakeThresholdRao: 0n,
       })
       const { chain } = bench
       // With everything wrong at once, what is refused is the first of it; then that is put right, and the next shows.
@@ -61,9 +73,6 @@ export function weightsConformance({ open, it: declare }: ChainSuite): void {
       attempt = { ...attempt, uids: [9, 9], values: [1, 1] }
       await expect('HotKeyNotRegisteredInSubNet')
       key = hotkey(2)
-      const poor = await expect('NotEnoughStakeToSetWeights')
-      assert.deepEqual([poor.kind, poor.code], ['pool', 1])
-      await bench.stake(key, STAKE_RAO)
       await expect('IncorrectWeightVersionKey')
       attempt = { ...attempt, versionKey: 7n }
       const permit = await expect('NeuronNoValidatorPermit')

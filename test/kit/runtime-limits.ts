@@ -6,8 +6,6 @@ type Limits = Readonly<Record<string, string>>
 const SPEC_293: Limits = {
   'asks more for the next registration': 'spec 293 sets the price anew once an interval, not with each one',
   'lets its owner change a setting once in a while': 'spec 293 limits no owner’s settings',
-  'refuses, in this order, whatever is wrong, and then takes them':
-    'spec 293 looks at the stake before anything else, in the pool',
   'prunes the least emission outside immunity when it is full; nobody finds the pruned any more':
     'spec 293 prunes the first of two without emission; why is not known',
 }
@@ -30,8 +28,6 @@ const SPEC_218: Limits = {
   'refuses commitments beyond the byte budget of the epoch, and takes them in the next': RECORD_RATE,
   'shows where a hotkey serves, and refuses strangers, unusable addresses and haste':
     'spec 218 refuses haste in the block, not in the pool',
-  'refuses, in this order, whatever is wrong, and then takes them':
-    'spec 218 looks at the version key before the stake',
   'shows weights, and pays by them at the epoch': 'spec 218 as it is here gives no incentive; why is not known',
 }
 

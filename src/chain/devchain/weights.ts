@@ -34,6 +34,7 @@ export function setWeights(
 ): Applied {
   const subnet = subnetOf(state, call.netuid)
   if (subnet === undefined) return refuse(state, 'SubnetNotExists')
+  if (!hasMinStake(subnet, hotkey)) return refuse(state, 'NotEnoughStakeToSetWeights')
   if (subnet.parameters.commitRevealEnabled) return refuse(state, 'CommitRevealEnabled')
   return store(state, subnet, hotkey, call, block)
 }
@@ -46,11 +47,10 @@ export function commitWeights(
 ): Applied {
   const subnet = subnetOf(state, call.netuid)
   if (subnet === undefined) return refuse(state, 'SubnetNotExists')
+  if (!hasMinStake(subnet, hotkey)) return refuse(state, 'NotEnoughStakeToSetWeights')
   if (!subnet.parameters.commitRevealEnabled) return refuse(state, 'CommitRevealDisabled')
   const uid = uidOf(subnet, hotkey)
   if (uid === undefined) return refuse(state, 'HotKeyNotRegisteredInSubNet')
-  // Of the pool's checks, the only one that its dispatch does not repeat (`check_weights.rs`).
-  if (!hasMinStake(subnet, hotkey, uid)) return refuse(state, 'NotEnoughStakeToSetWeights')
   const tooFast = rateLimit(subnet, uid, block)
   if (tooFast !== undefined) return refuse(state, 'CommittingWeightsTooFast', tooFast)
   const live = neuronAt(subnet, uid).commits.filter((commit) => !isExpired(subnet, commit))
@@ -67,6 +67,7 @@ export function revealWeights(
 ): Applied {
   const subnet = subnetOf(state, call.netuid)
   if (subnet === undefined) return refuse(state, 'SubnetNotExists')
+  if (!hasMinStake(subnet, hotkey)) return refuse(state, 'NotEnoughStakeToSetWeights')
   if (!subnet.parameters.commitRevealEnabled) return refuse(state, 'CommitRevealDisabled')
   const uid = uidOf(subnet, hotkey)
   const commits = uid === undefined ? [] : neuronAt(subnet, uid).commits
@@ -110,7 +111,6 @@ function store(
   if (uids.length > neurons.length) return refuse(state, 'UidsLengthExceedUidsInSubNet')
   const uid = uidOf(subnet, hotkey)
   if (uid === undefined) return refuse(state, 'HotKeyNotRegisteredInSubNet')
-  if (!hasMinStake(subnet, hotkey, uid)) return refuse(state, 'NotEnoughStakeToSetWeights')
   if (versionKey < parameters.weightsVersion) return refuse(state, 'IncorrectWeightVersionKey')
   const tooFast = parameters.commitRevealEnabled ? undefined : rateLimit(subnet, uid, block)
   if (tooFast !== undefined) return refuse(state, 'SettingWeightsTooFast', tooFast)
@@ -140,8 +140,11 @@ function contentRefusal(subnet: Subnet, { uids, values }: Weights, own: boolean)
   return largest > fromU16(parameters.maxWeightsLimit) ? 'MaxWeightExceeded' : undefined
 }
 
-function hasMinStake(subnet: Subnet, hotkey: string, uid: number): boolean {
-  return uid === ownerUidOf(subnet) || stakeOf(subnet, hotkey) >= subnet.parameters.stakeThresholdRao
+/** Looked at before anything else, whoever asks: an extension of the runtime's, in the pool and in the block (`check_weights.rs`). */
+function hasMinStake(subnet: Subnet, hotkey: string): boolean {
+  const uid = uidOf(subnet, hotkey)
+  if (uid !== undefined && uid === ownerUidOf(subnet)) return true
+  return stakeOf(subnet, hotkey) >= subnet.parameters.stakeThresholdRao
 }
 
 /** The first block in which this uid may set or commit, if that has not come. */
