@@ -28,7 +28,8 @@ const SPEC_218: Limits = {
   'refuses commitments beyond the byte budget of the epoch, and takes them in the next': RECORD_RATE,
   'shows where a hotkey serves, and refuses strangers, unusable addresses and haste':
     'spec 218 refuses haste in the block, not in the pool',
-  'shows weights, and pays by them at the epoch': 'spec 218 as it is here gives no incentive; why is not known',
+  'shows weights, and pays by them at the epoch':
+    'spec 218 as it is here gives no incentive; why is not known',
 }
 
 /** Test titles and reasons; empty for runtimes after those that are known. */
