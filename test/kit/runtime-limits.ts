@@ -28,6 +28,8 @@ const SPEC_218: Limits = {
   'refuses commitments beyond the byte budget of the epoch, and takes them in the next': RECORD_RATE,
   'shows where a hotkey serves, and refuses strangers, unusable addresses and haste':
     'spec 218 refuses haste in the block, not in the pool',
+  'refuses whoever has too little stake before it looks at anything else':
+    'spec 218 looks at what the subnet takes and at the version key before the stake',
   'shows weights, and pays by them at the epoch':
     'spec 218 as it is here gives no incentive; why is not known',
 }
