@@ -177,6 +177,19 @@ describe('devchain over WebSocket: one client and its server', () => {
     await failing
   })
 
+  it('keeps a connection whose heads came while the process was busy with something else', async () => {
+    const test = await devchain({ blockMs: 1_000 })
+    const { endpoint } = await serve(test)
+    const clock = new FakeClock()
+    const chain = await connected(endpoint, clock)
+    const { number } = await chain.head()
+    // Nothing is read from the socket meanwhile.
+    await Promise.all([test.clock.advance(1_000), clock.advance(10_000)])
+    await until(async () => (await chain.head()).number > number, soon)
+    await clock.advance(5_000)
+    assert.ok((await chain.head()).number > number)
+  })
+
   describe('with a server that misbehaves', () => {
     /** Answers a request or not, as `reply` says; constants and subscription are as they should be. */
     async function oddServer(
@@ -257,6 +270,7 @@ describe('devchain over WebSocket: one client and its server', () => {
       const clock = new FakeClock()
       const chain = await connected(await oddServer(() => undefined), clock)
       await clock.advance(10_000)
+      await clock.advance(100)
       await assert.rejects(chain.head(), unavailable)
     })
 

@@ -43,6 +43,8 @@ const HEAD_FRESH_BLOCKS = 2
 /** A connection without a head for so many blocks, and this long, is given up. */
 const SILENT_BLOCKS_MAX = 5
 const SILENT_MS_MIN = 10_000
+/** What has come by then is read within this. */
+const HEARING_MS = 100
 
 export class DevchainClient implements DevchainApi {
   readonly #clock: Clock
@@ -229,8 +231,10 @@ export class DevchainClient implements DevchainApi {
   #watchSilence(): void {
     this.#silence?.cancel()
     const silentMs = Math.max(SILENT_BLOCKS_MAX * (this.#constants?.blockMs ?? 0), SILENT_MS_MIN)
+    const end = () => this.#connection?.terminate(`no head for ${silentMs} ms`)
     this.#silence = this.#clock.after(silentMs, () => {
-      this.#connection?.terminate(`no head for ${silentMs} ms`)
+      // If it was we who were busy so long, as with a key that is unlocked, the heads lie in the socket and come now.
+      this.#silence = this.#clock.after(HEARING_MS, end)
     })
   }
 }
