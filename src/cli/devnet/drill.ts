@@ -185,7 +185,9 @@ async function getBack(
 async function prove(devnet: Devnet, miners: readonly DevnetNode[], stored: Stored, signal: AbortSignal) {
   const asked = miners.filter(({ hotkey }) => stored.holders.some((holder) => holder.hotkey === hotkey))
   const audit = async () => {
-    const answers = await Promise.all(devnet.validators.map(({ process }) => process.ask('audit', { signal })))
+    const answers = await Promise.all(
+      devnet.validators.map(({ process }) => process.ask('audit', { signal })),
+    )
     const reports = (answers as AuditReport[][]).flat()
     return reports.filter(({ miner }) => asked.some(({ hotkey }) => hotkey === miner))
   }
