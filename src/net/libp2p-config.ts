@@ -163,9 +163,13 @@ function services(init: NetInit): ServiceFactoryMap<NetServices> {
   }
 }
 
+export function dhtProtocol(netuid: number): string {
+  return `/subnet/${netuid}/kad/1.0.0`
+}
+
 function dht(init: NetInit) {
   return kadDHT({
-    protocol: `/subnet/${init.netuid}/kad/1.0.0`,
+    protocol: dhtProtocol(init.netuid),
     clientMode: init.listen.length === 0,
     peerInfoMapper: init.privateAddresses ? passthroughMapper : removePrivateAddressesMapper,
     kBucketSize: NET_LIMITS.dhtBucketPeers,
@@ -178,7 +182,7 @@ function dht(init: NetInit) {
     maxOutboundStreams: NET_LIMITS.dhtOutboundStreamsMax,
     incomingMessageTimeout: NET_LIMITS.dhtMessageMs,
     onPeerConnectTimeout: NET_LIMITS.dhtMessageMs,
-    // Nothing is announced again unasked (see `provide`); this only sweeps others' expired records.
+    // kad-dht announces nothing of ours (see `provider-records.ts`); this only sweeps others' expired records.
     reprovide: { interval: NET_LIMITS.dhtSweepMs, validity: PROVIDER_RECORD_MS },
   })
 }

@@ -1,4 +1,4 @@
-/** Provide and find over kad-dht. Keys are CIDs, so that standard DHT tools can look our records up. */
+/** Searches over kad-dht. Keys are CIDs, so that standard DHT tools can look our records up. */
 import { setMaxListeners } from 'node:events'
 import type { KadDHT, QueryEvent } from '@libp2p/kad-dht'
 import { CID } from 'multiformats/cid'
@@ -7,7 +7,7 @@ import { create as createMultihash } from 'multiformats/hashes/digest'
 import { sha256 } from 'multiformats/hashes/sha2'
 import { type AbortOptions, deadline } from '../base/abort.js'
 import type { Clock } from '../base/clock.js'
-import { invariant, SubnetError, toSubnetError } from '../base/errors.js'
+import { invariant, toSubnetError } from '../base/errors.js'
 import { DIGEST_BYTES } from '../crypto/hash.js'
 import type { PeerAddress } from './net.js'
 
@@ -15,27 +15,6 @@ import type { PeerAddress } from './net.js'
 const QUERY_MS = 60_000
 
 type Walk = (options: AbortOptions) => AsyncIterable<QueryEvent>
-
-/** Sends the record to the closest peers. Rejects with `TOO_FEW_PEERS` when none took it. */
-export async function provide(
-  dht: KadDHT,
-  clock: Clock,
-  digest: Uint8Array,
-  options: AbortOptions,
-): Promise<void> {
-  const cid = cidOf(digest)
-  let peersTold = 0
-  try {
-    for await (const event of walk(clock, 'announcing in the DHT', options, (o) => dht.provide(cid, o))) {
-      // The walk itself gets FIND_NODE answers; this one means that the record was sent.
-      if (event.name === 'PEER_RESPONSE' && event.messageName === 'ADD_PROVIDER') peersTold += 1
-    }
-  } finally {
-    // Else kad-dht repeats the announcement every day, also when the caller has long stopped holding the bytes.
-    await dht.cancelReprovide(cid)
-  }
-  if (peersTold === 0) throw new SubnetError('TOO_FEW_PEERS', 'no peer of the DHT took the announcement')
-}
 
 /** Providers as they are found, `self` left out; ends quietly when the caller's signal fires. */
 export async function* findProviders(

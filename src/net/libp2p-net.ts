@@ -2,10 +2,10 @@
  * The `Net` port over libp2p 3: TCP, Noise, Yamux, identify, ping, kad-dht, gossipsub. Owns the libp2p node and the
  * life of its streams; bytes are `libp2p-duplex.ts`, settings `libp2p-config.ts`, limits `libp2p-limits.ts`.
  */
-import type { Connection, PeerId, Stream } from '@libp2p/interface'
+import type { Connection, Stream } from '@libp2p/interface'
 import type { KadDHT } from '@libp2p/kad-dht'
-import { peerIdFromPrivateKey, peerIdFromString } from '@libp2p/peer-id'
-import { type Multiaddr, multiaddr } from '@multiformats/multiaddr'
+import { peerIdFromPrivateKey } from '@libp2p/peer-id'
+import type { Multiaddr } from '@multiformats/multiaddr'
 import { createLibp2p, type Libp2p } from 'libp2p'
 import { type AbortOptions, deadline, raceAbort } from '../base/abort.js'
 import type { Clock } from '../base/clock.js'
@@ -13,7 +13,9 @@ import { invariant, SubnetError } from '../base/errors.js'
 import type { Logger } from '../base/log.js'
 import { describeRate, RateLimit } from '../base/rate-limit.js'
 import type { Duplex } from './duplex.js'
+import { dialAddresses, parsePeerId } from './libp2p-addresses.js'
 import {
+  dhtProtocol,
   libp2pOptions,
   NET_DEFAULTS,
   type NetInit,
@@ -21,11 +23,12 @@ import {
   privateKeyOf,
   publicAddresses,
 } from './libp2p-config.js'
-import { findProviders, provide } from './libp2p-dht.js'
+import { findProviders } from './libp2p-dht.js'
 import { Libp2pDuplex } from './libp2p-duplex.js'
 import { GOSSIP_MESSAGE_MAX_BYTES, subscribeTopic } from './libp2p-gossip.js'
 import { NET_LIMITS } from './libp2p-limits.js'
 import type { GossipHandler, Net, PeerAddress, ProtocolLimits, StreamHandler } from './net.js'
+import { ProviderRecords } from './provider-records.js'
 
 export type { NetInit } from './libp2p-config.js'
 
@@ -60,6 +63,7 @@ export class Libp2pNet implements Net {
   readonly #connected = new Set<string>()
   readonly #duplexes = new Set<Duplex>()
   readonly #handlers = new Set<Promise<void>>()
+  readonly #records: ProviderRecords
   readonly #arrivals: (address: Multiaddr) => SubnetError | undefined
   /** Connections that came too fast, and what their peers are told. */
   readonly #refused = new WeakMap<Connection, SubnetError>()
@@ -72,7 +76,12 @@ export class Libp2pNet implements Net {
     this.#clock = components.clock
     this.#logger = components.logger
     this.#arrivals = arrivals(this.#clock, init.inboundPerSecondMax ?? NET_DEFAULTS.inboundPerSecondMax)
-    this.peerId = peerIdFromPrivateKey(privateKeyOf(init.privateKeySeed)).toString()
+    const self = peerIdFromPrivateKey(privateKeyOf(init.privateKeySeed))
+    this.peerId = self.toString()
+    this.#records = new ProviderRecords(
+      { clock: this.#clock, open: (peer, options) => this.open(peer, dhtProtocol(init.netuid), options) },
+      self,
+    )
   }
 
   addresses(): readonly string[] {
@@ -172,11 +181,16 @@ export class Libp2pNet implements Net {
     return recipients.length
   }
 
-  /** Also rejects with `CONFIG` when nobody could dial us: not listening, or public without `announce`. */
-  async provide(digest: Uint8Array, options: AbortOptions = {}): Promise<void> {
-    const dht = this.#dht()
-    if (this.addresses().length === 0) throw new SubnetError('CONFIG', 'this node has no address to announce')
-    await provide(dht, this.#clock, digest, options)
+  /** Rejects with `CONFIG` also when nobody could dial us: not listening, or public without `announce`. */
+  async provide(
+    digests: readonly Uint8Array[],
+    members: readonly PeerAddress[],
+    options: AbortOptions = {},
+  ): Promise<readonly Uint8Array[]> {
+    this.#dht()
+    const addresses = this.addresses()
+    if (addresses.length === 0) throw new SubnetError('CONFIG', 'this node has no address to announce')
+    return await this.#records.tell(digests, members, addresses, options)
   }
 
   findProviders(digest: Uint8Array, options: AbortOptions = {}): AsyncIterable<PeerAddress> {
@@ -346,29 +360,6 @@ function arrivals(clock: Clock, perSecond: number): (address: Multiaddr) => Subn
     const text = `too many connections from this address; the limit is ${describeRate(rate)}`
     return new SubnetError('BUSY', text, { data: { retryAfterMs } })
   }
-}
-
-function parsePeerId(text: string): PeerId {
-  try {
-    return peerIdFromString(text)
-  } catch (cause) {
-    throw new SubnetError('INVALID', `"${text}" is not a peer id`, { cause })
-  }
-}
-
-/** Addresses come from strangers: those that do not parse or name another peer are left out. */
-function dialAddresses(peerId: string, addresses: readonly string[]): Multiaddr[] {
-  return addresses.flatMap((text) => {
-    try {
-      const address = multiaddr(text)
-      const named = address.getComponents().findLast(({ name }) => name === 'p2p')?.value
-      if (named === undefined) return [address.encapsulate(`/p2p/${peerId}`)]
-      return named === peerId ? [address] : []
-    } catch {
-      // Not a multiaddr; the others may still answer.
-      return []
-    }
-  })
 }
 
 function openError(cause: unknown, what: string, peerId: string): SubnetError {

@@ -79,10 +79,15 @@ export interface Net extends Startable {
   publish(topic: string, bytes: Uint8Array): Promise<number>
 
   /**
-   * Announces in the DHT, once, that we hold the bytes with this sha2-256 digest. The record lives `PROVIDER_RECORD_MS`:
-   * the caller announces again before that, or stops. Rejects with `TOO_FEW_PEERS` when no peer took the record.
+   * Announces in the DHT, once, that we hold the bytes with these sha2-256 digests: each to the nearest of `members`, which
+   * are all the DHT's servers. A record lives `PROVIDER_RECORD_MS`: the caller announces again before that, or stops.
+   * Resolves with the digests that no peer took.
    */
-  provide(digest: Uint8Array, options?: AbortOptions): Promise<void>
+  provide(
+    digests: readonly Uint8Array[],
+    members: readonly PeerAddress[],
+    options?: AbortOptions,
+  ): Promise<readonly Uint8Array[]>
   /** Peers that announced the digest, ourselves left out, as they are found; ends at `signal` or when the search does. */
   findProviders(digest: Uint8Array, options?: AbortOptions): AsyncIterable<PeerAddress>
 }

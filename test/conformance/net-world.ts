@@ -1,5 +1,4 @@
 /** What the `Net` conformance suite (`net.ts`) stands on: its factory, the nodes of one test, and small tools. */
-import assert from 'node:assert/strict'
 import { isSubnetError, type SubnetError } from '../../src/base/errors.js'
 import type { Duplex } from '../../src/net/duplex.js'
 import type { GossipHandler, GossipVerdict, Net, PeerAddress, StreamHandler } from '../../src/net/net.js'
@@ -119,19 +118,6 @@ export function topic(verdict: GossipVerdict = 'accept'): Topic {
       deliver: (bytes, fromPeer) => delivered.push(`${Buffer.from(bytes).toString()} from ${fromPeer}`),
     },
   }
-}
-
-export async function provided(net: Net, digest: Uint8Array): Promise<void> {
-  const told = () =>
-    net.provide(digest).then(
-      () => true,
-      (error: unknown) => {
-        // The routing table fills in the background.
-        assert.ok(isSubnetError(error, 'TOO_FEW_PEERS'))
-        return false
-      },
-    )
-  await until(told, { deadlineMs: DEADLINE_MS, title: 'somebody takes the announcement' })
 }
 
 export async function collect(peers: AsyncIterable<PeerAddress>): Promise<PeerAddress[]> {

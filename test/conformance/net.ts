@@ -14,7 +14,6 @@ import {
   ECHO,
   echo,
   type NetSuite,
-  provided,
   topic,
   World,
   withCode,
@@ -292,8 +291,9 @@ function dht(suite: NetSuite): void {
     for (const net of others) await net.connect(addressOf(hub))
     const digest = sha256(randomBytes(32))
     const [first, second, seeker] = others
-    await provided(first, digest)
-    await provided(second, digest)
+    const members = [hub, ...others].map(addressOf)
+    assert.deepEqual(await first.provide([digest], members), [])
+    assert.deepEqual(await second.provide([digest], members), [])
     const found = await until(
       async () => {
         const peers = await collect(seeker.findProviders(digest))
@@ -311,15 +311,36 @@ function dht(suite: NetSuite): void {
     const [one, two] = await world.add({ dht: true, netuid: 1 }, { dht: true, netuid: 2 })
     await one.connect(addressOf(two))
     const digest = sha256(randomBytes(32))
-    await assert.rejects(one.provide(digest), withCode('TOO_FEW_PEERS'))
+    assert.deepEqual(await one.provide([digest], [addressOf(two)]), [digest], 'nobody takes it')
     assert.deepEqual(await collect(two.findProviders(digest)), [])
   })
 
-  it('says TOO_FEW_PEERS when alone, and finds nothing', async () => {
+  it('announces many digests at once, also past members that are gone', async () => {
+    await using world = new World(suite)
+    const on = { dht: true }
+    const [provider, seeker, gone] = await world.add(on, on, on)
+    const members = [provider, seeker, gone].map(addressOf)
+    await gone.stop()
+    const digests = Array.from({ length: 300 }, () => sha256(randomBytes(32)))
+    assert.deepEqual(await provider.provide(digests, members), [])
+    await seeker.connect(addressOf(provider))
+    for (const digest of [digests[0], digests[299]] as [Uint8Array, Uint8Array]) {
+      const found = await until(
+        async () => {
+          const peers = await collect(seeker.findProviders(digest))
+          return peers.length === 1 && peers
+        },
+        { deadlineMs: DEADLINE_MS, title: 'the provider is found' },
+      )
+      assert.equal(found[0]?.peerId, provider.peerId)
+    }
+  })
+
+  it('gives back what nobody took when alone, and finds nothing', async () => {
     await using world = new World(suite)
     const [net] = await world.add({ dht: true })
     const digest = sha256(randomBytes(32))
-    await assert.rejects(net.provide(digest), withCode('TOO_FEW_PEERS'))
+    assert.deepEqual(await net.provide([digest], [addressOf(net)]), [digest])
     assert.deepEqual(await collect(net.findProviders(digest)), [])
   })
 
@@ -337,7 +358,7 @@ function dht(suite: NetSuite): void {
     await using world = new World(suite)
     const [net] = await world.add({ dht: false, gossip: false })
     assert.throws(() => net.findProviders(sha256(bytesOf('x'))), withCode('CONFIG'))
-    await assert.rejects(net.provide(sha256(bytesOf('x'))), withCode('CONFIG'))
+    await assert.rejects(net.provide([sha256(bytesOf('x'))], []), withCode('CONFIG'))
     await assert.rejects(net.publish('news', bytesOf('x')), withCode('CONFIG'))
   })
 }

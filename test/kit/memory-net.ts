@@ -157,7 +157,7 @@ export class MemoryNet implements Net {
     throw new SubnetError('CONFIG', 'the net in memory has no gossip')
   }
 
-  async provide(): Promise<void> {
+  async provide(): Promise<readonly Uint8Array[]> {
     throw new SubnetError('CONFIG', 'the net in memory has no DHT')
   }
 

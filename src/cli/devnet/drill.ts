@@ -184,16 +184,10 @@ async function getBack(
 /** Every miner that holds part of the file is challenged by the validator that placed it, and must prove all samples. */
 async function prove(devnet: Devnet, miners: readonly DevnetNode[], stored: Stored, signal: AbortSignal) {
   const asked = miners.filter(({ hotkey }) => stored.holders.some((holder) => holder.hotkey === hotkey))
-  const audit = async () => {
-    const answers = await Promise.all(
-      devnet.validators.map(({ process }) => process.ask('audit', { signal })),
-    )
-    const reports = (answers as AuditReport[][]).flat()
-    return reports.filter(({ miner }) => asked.some(({ hotkey }) => hotkey === miner))
-  }
-  let reports = await audit()
-  // Silence proves nothing against a miner, as one that has just started on a busy machine: it is asked once more.
-  if (reports.some(({ outcome }) => outcome === 'missing')) reports = await audit()
+  const answers = await Promise.all(devnet.validators.map(({ process }) => process.ask('audit', { signal })))
+  const reports = (answers as AuditReport[][])
+    .flat()
+    .filter(({ miner }) => asked.some(({ hotkey }) => hotkey === miner))
   const samples = reports.reduce((sum, report) => sum + report.samples, 0)
   const proven = reports.reduce((sum, report) => sum + report.proven, 0)
   const passed = reports.filter(({ outcome }) => outcome === 'pass').length

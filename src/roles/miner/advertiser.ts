@@ -1,14 +1,15 @@
 /**
  * The advertiser says in the DHT what this miner holds: the nodes of manifests and of IPFS files, their roots among them,
- * always, other chunks within a budget of records an hour, newest first. A record lives `PROVIDER_RECORD_MS`, so all leases are walked again at half of that.
- * Only leases that count are announced. What it announces next is `announcements.ts`; the walk is here.
+ * always, other chunks within a budget of records, newest first. A record lives `PROVIDER_RECORD_MS`, so all leases are
+ * walked again at half of that. Only leases that count are announced. What it announces next is `announcements.ts`; the walk
+ * is here.
  */
 import { toString as bytesToText } from 'uint8arrays'
 import { decodeMessage } from '../../../protocols/common/schema.js'
 import { DAG_SEGMENT, keptLeaseSchema, type Lease, MANIFEST_SEGMENT } from '../../../protocols/lease/lease.js'
 import type { Behavior, Context } from '../../actor/behavior.js'
-import { isSubnetError } from '../../base/errors.js'
 import type { Logger } from '../../base/log.js'
+import type { SubnetView } from '../../chain/subnet-view.js'
 import { type Net, PROVIDER_RECORD_MS } from '../../net/net.js'
 import type { Shard } from '../../shard/shard.js'
 import { type Announcement, NewestFirst } from './announcements.js'
@@ -16,19 +17,30 @@ import { type Announcement, NewestFirst } from './announcements.js'
 export interface AdvertiserInit {
   /** Before the first walk: the node needs its first neighbours. */
   readonly startDelayMs: number
-  /** Records of other chunks that are announced in an hour; one costs about 20 messages. */
-  readonly chunksPerHour: number
+  /** From a lease that begins to count to its announcement: others of the same file come meanwhile and go with it. */
+  readonly gatherMs: number
+  /** Other chunks that are announced at once. Each is told to 20 nodes, which keep records of all miners. */
+  readonly chunksPerTurn: number
+  /** Between two turns of other chunks. */
+  readonly turnMs: number
   /** Nodes that may wait, about 150 bytes each. */
   readonly nodesMax: number
 }
 
-export const ADVERTISER: AdvertiserInit = { startDelayMs: 10_000, chunksPerHour: 1_000, nodesMax: 65_536 }
+export const ADVERTISER: AdvertiserInit = {
+  startDelayMs: 10_000,
+  gatherMs: 2_000,
+  chunksPerTurn: 16,
+  turnMs: 60_000,
+  nodesMax: 65_536,
+}
 
 /** A record announced first in one round and last in the next is still renewed in time. */
 const ROUND_MS = PROVIDER_RECORD_MS / 2
 /** Pause after an announcement nobody took: the network is small, or this node is alone. */
 const RETRY_MS = 30_000
-const HOUR_MS = 3_600_000
+/** Digests in one announcement: each peer gets a stream with its part of them. */
+const ANNOUNCED_MAX = 128
 
 export type AdvertiserMessage =
   /** A lease counts from now on. */
@@ -37,29 +49,33 @@ export type AdvertiserMessage =
 type PrivateMessage =
   | { readonly type: 'walk' }
   | { readonly type: 'walked'; readonly found: Walk | undefined }
-  | {
-      readonly type: 'announced'
-      readonly failed?: { readonly lane: NewestFirst; readonly what: Announcement }
-    }
+  | { readonly type: 'gathered' }
+  | { readonly type: 'announced'; readonly refused: readonly Waiting[] }
   | { readonly type: 'resume' }
-  | { readonly type: 'chunk-due' }
+  | { readonly type: 'turn' }
 
 export interface AdvertiserComponents {
   readonly net: Pick<Net, 'provide'>
   readonly shards: { all(): Iterable<Shard> }
-  /** Our newest head. */
-  readonly head: { readonly block: number }
+  readonly view: Pick<SubnetView, 'block' | 'members'>
   readonly logger: Logger
 }
 
 interface State {
   readonly nodes: NewestFirst
   readonly chunks: NewestFirst
-  /** One record at a time: nothing waits for it. */
+  /** One announcement at a time: nothing waits for it. */
   announcing: boolean
   paused: boolean
-  /** The budget permits one more chunk. */
-  chunkDue: boolean
+  gathering: boolean
+  /** Other chunks that this turn still permits. */
+  chunksLeft: number
+}
+
+/** With where it goes back to when nobody took it. */
+interface Waiting {
+  readonly what: Announcement
+  readonly lane: NewestFirst
 }
 
 interface LaneAnnouncement extends Announcement {
@@ -77,12 +93,18 @@ export function advertiser(
 ): Behavior<AdvertiserMessage> {
   const { logger } = components
   // As many as one round can announce within the budget.
-  const chunksMax = Math.floor((init.chunksPerHour * ROUND_MS) / HOUR_MS)
+  const chunksMax = Math.floor((init.chunksPerTurn * ROUND_MS) / init.turnMs)
   const behavior: Behavior<AdvertiserMessage | PrivateMessage, State> = {
     start(context) {
       context.after(init.startDelayMs, { type: 'walk' })
-      const [nodes, chunks] = [new NewestFirst(init.nodesMax), new NewestFirst(chunksMax)]
-      return { nodes, chunks, announcing: false, paused: false, chunkDue: true }
+      return {
+        nodes: new NewestFirst(init.nodesMax),
+        chunks: new NewestFirst(chunksMax),
+        announcing: false,
+        paused: false,
+        gathering: false,
+        chunksLeft: init.chunksPerTurn,
+      }
     },
     receive(state, message, context) {
       switch (message.type) {
@@ -91,6 +113,11 @@ export function advertiser(
             if (isNode) state.nodes.push(what)
             else state.chunks.push(what)
           }
+          if (!state.gathering) context.after(init.gatherMs, { type: 'gathered' })
+          state.gathering = true
+          break
+        case 'gathered':
+          state.gathering = false
           break
         case 'walk':
           context.task(
@@ -109,8 +136,9 @@ export function advertiser(
           break
         case 'announced':
           state.announcing = false
-          if (message.failed !== undefined) {
-            message.failed.lane.push(message.failed.what)
+          // The newest of them was the first.
+          for (const { what, lane } of [...message.refused].reverse()) lane.push(what)
+          if (message.refused.length > 0) {
             state.paused = true
             context.after(RETRY_MS, { type: 'resume' })
           }
@@ -118,11 +146,11 @@ export function advertiser(
         case 'resume':
           state.paused = false
           break
-        case 'chunk-due':
-          state.chunkDue = true
+        case 'turn':
+          state.chunksLeft = init.chunksPerTurn
           break
       }
-      announceNext(state, context, components, HOUR_MS / init.chunksPerHour)
+      announceNext(state, context, components, init)
     },
   }
   return behavior
@@ -131,41 +159,49 @@ export function advertiser(
 function announceNext(
   state: State,
   context: Context<AdvertiserMessage | PrivateMessage>,
-  { net, head, logger }: AdvertiserComponents,
-  chunkPauseMs: number,
+  { net, view, logger }: AdvertiserComponents,
+  { chunksPerTurn, turnMs }: AdvertiserInit,
 ): void {
-  if (state.announcing || state.paused) return
-  const node = state.nodes.pop(head.block)
-  const what = node ?? (state.chunkDue ? state.chunks.pop(head.block) : undefined)
-  if (what === undefined) return
-  const lane = node === undefined ? state.chunks : state.nodes
-  if (node === undefined) {
-    state.chunkDue = false
-    context.after(chunkPauseMs, { type: 'chunk-due' })
-  }
+  if (state.announcing || state.paused || state.gathering) return
+  const nodes = state.nodes.take(ANNOUNCED_MAX, view.block)
+  const chunks = state.chunks.take(Math.min(state.chunksLeft, ANNOUNCED_MAX - nodes.length), view.block)
+  if (nodes.length + chunks.length === 0) return
+  if (chunks.length > 0 && state.chunksLeft === chunksPerTurn) context.after(turnMs, { type: 'turn' })
+  state.chunksLeft -= chunks.length
   state.announcing = true
+  const waiting: Waiting[] = [
+    ...nodes.map((what) => ({ what, lane: state.nodes })),
+    ...chunks.map((what) => ({ what, lane: state.chunks })),
+  ]
+  const peers = view.members().flatMap(({ endpoint }) => endpoint ?? [])
   context.task(
-    (signal) => net.provide(what.digest, { signal }),
+    (signal) =>
+      net.provide(
+        waiting.map(({ what }) => what.digest),
+        peers,
+        { signal },
+      ),
     (outcome) => {
-      if (outcome.ok) return { type: 'announced' }
-      // A node that is alone says so every time; anything else an operator may want to know.
-      const level = isSubnetError(outcome.error, 'TOO_FEW_PEERS') ? 'debug' : 'warn'
-      logger[level]({ err: outcome.error }, 'could not announce a chunk in the DHT; it is tried again')
-      return { type: 'announced', failed: { lane, what } }
+      if (!outcome.ok) {
+        logger.warn({ err: outcome.error }, 'could not announce chunks in the DHT; it is tried again')
+        return { type: 'announced', refused: waiting }
+      }
+      const refused = new Set(outcome.value)
+      return { type: 'announced', refused: waiting.filter(({ what }) => refused.has(what.digest)) }
     },
   )
 }
 
 /** Everything that counts now, oldest lease first, as much as the queues take. */
 async function walk(
-  { shards, head, logger }: AdvertiserComponents,
+  { shards, view, logger }: AdvertiserComponents,
   { nodesMax, chunksMax }: { readonly nodesMax: number; readonly chunksMax: number },
 ): Promise<Walk> {
   const [nodes, chunks]: [Announcement[], Announcement[]] = [[], []]
   for (const shard of shards.all()) {
     for await (const bytes of shard.leases()) {
       const lease = countedLease(bytes, logger)
-      if (lease === undefined || lease.endBlock <= head.block) continue
+      if (lease === undefined || lease.endBlock <= view.block) continue
       for (const { isNode, ...what } of announcementsOf(lease)) (isNode ? nodes : chunks).push(what)
       // Not all of a large miner's digests at once; the newest stay.
       keepNewest(nodes, 2 * nodesMax, nodesMax)

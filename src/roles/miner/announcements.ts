@@ -41,14 +41,17 @@ export class NewestFirst {
     this.#dropOldest()
   }
 
-  /** The newest of which a lease goes on after this block. */
-  pop(block: number): Announcement | undefined {
-    for (let what = this.#waiting.pop(); what !== undefined; what = this.#waiting.pop()) {
+  /** Up to `max` of which a lease goes on after this block, the newest first. */
+  take(max: number, block: number): Announcement[] {
+    const taken: Announcement[] = []
+    while (taken.length < max) {
+      const what = this.#waiting.pop()
+      if (what === undefined) break
       const endBlock = this.#endBlocks.get(what.key) ?? what.endBlock
       this.#endBlocks.delete(what.key)
-      if (endBlock > block) return { ...what, endBlock }
+      if (endBlock > block) taken.push({ ...what, endBlock })
     }
-    return undefined
+    return taken
   }
 
   /** False for what waits already: then it waits for this lease too. */

@@ -185,7 +185,7 @@ export class Miner implements Startable {
     this.#keepHouse()
     this.#advertiser = actors.spawn({
       id: 'advertiser',
-      behavior: advertiser({ net: this.#components.net, shards: this.#store, head: view, logger }),
+      behavior: advertiser({ net: this.#components.net, shards: this.#store, view, logger }),
       restart: 'permanent',
       mailbox: { max: ADVERTISER_MAILBOX_MAX, policy: 'drop-oldest' },
       // One announcement, and the walk.

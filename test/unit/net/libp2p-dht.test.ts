@@ -3,7 +3,7 @@ import type { KadDHT, QueryEvent } from '@libp2p/kad-dht'
 import { multiaddr } from '@multiformats/multiaddr'
 import { systemClock } from '../../../src/base/clock.js'
 import { isSubnetError } from '../../../src/base/errors.js'
-import { cidOf, findProviders, provide } from '../../../src/net/libp2p-dht.js'
+import { cidOf, findProviders } from '../../../src/net/libp2p-dht.js'
 
 const DIGEST = new Uint8Array(32).fill(9)
 
@@ -13,26 +13,6 @@ describe('DHT', () => {
     // `ipfs add --cid-version 1 --raw-leaves` of the three bytes "foo".
     assert.equal(`${cidOf(digest)}`, 'bafkreibme22gw2h7y2h7tg2fhqotaqjucnbc24deqo72b6mkl2egezxhvy')
     assert.throws(() => cidOf(digest.subarray(1)), /32 bytes/)
-  })
-
-  it('announces once: nothing is left that kad-dht would announce again', async () => {
-    const dht = new FakeDht([{ name: 'PEER_RESPONSE', messageName: 'ADD_PROVIDER' }])
-    await provide(dht.asDht(), systemClock, DIGEST, {})
-    assert.deepEqual(dht.calls, ['provide', 'cancelReprovide'])
-  })
-
-  it('counts only peers that took the record', async () => {
-    const dht = new FakeDht([{ name: 'PEER_RESPONSE', messageName: 'FIND_NODE' }, { name: 'QUERY_ERROR' }])
-    await assert.rejects(provide(dht.asDht(), systemClock, DIGEST, {}), withCode('TOO_FEW_PEERS'))
-    assert.deepEqual(dht.calls, ['provide', 'cancelReprovide'])
-  })
-
-  it('rejects with the reason of the signal, and cleans up', async () => {
-    const controller = new AbortController()
-    const reason = new Error('no patience')
-    const dht = new FakeDht([{ name: 'DIAL_PEER' }], () => controller.abort(reason))
-    await assert.rejects(provide(dht.asDht(), systemClock, DIGEST, { signal: controller.signal }), reason)
-    assert.deepEqual(dht.calls, ['provide', 'cancelReprovide'])
   })
 
   it('yields providers with each address once, without ourselves', async () => {
@@ -66,13 +46,12 @@ async function found(dht: FakeDht, options: { signal?: AbortSignal }): Promise<u
   return peers
 }
 
-function withCode(code: 'TOO_FEW_PEERS' | 'DISCONNECTED'): (error: unknown) => boolean {
+function withCode(code: 'DISCONNECTED'): (error: unknown) => boolean {
   return (error) => isSubnetError(error, code)
 }
 
 /** Yields the given events; `after` runs when they are out, then a fired signal ends the walk as kad-dht does. */
 class FakeDht {
-  readonly calls: string[] = []
   readonly #events: readonly object[]
   readonly #after: () => void
 
@@ -85,17 +64,8 @@ class FakeDht {
     return this as unknown as KadDHT
   }
 
-  async *provide(_key: unknown, options: { signal: AbortSignal }): AsyncIterable<QueryEvent> {
-    this.calls.push('provide')
-    yield* this.#walk(options.signal)
-  }
-
   async *findProviders(_key: unknown, options: { signal: AbortSignal }): AsyncIterable<QueryEvent> {
     yield* this.#walk(options.signal)
-  }
-
-  async cancelReprovide(): Promise<void> {
-    this.calls.push('cancelReprovide')
   }
 
   async *#walk(signal: AbortSignal): AsyncIterable<QueryEvent> {

@@ -10,9 +10,10 @@ const item = (number: number, endBlock = 100): Announcement => ({
 })
 
 function drain(queue: NewestFirst): string {
-  let keys = ''
-  for (let next = queue.pop(0); next !== undefined; next = queue.pop(0)) keys += next.key
-  return keys
+  return queue
+    .take(Number.POSITIVE_INFINITY, 0)
+    .map(({ key }) => key)
+    .join('')
 }
 
 describe('NewestFirst', () => {
@@ -44,8 +45,21 @@ describe('NewestFirst', () => {
     const queue = new NewestFirst(3)
     queue.push(item(1, 50))
     queue.push(item(2, 49))
-    assert.equal(queue.pop(49)?.key, '1')
-    assert.equal(queue.pop(49), undefined)
+    assert.deepEqual(
+      queue.take(2, 49).map(({ key }) => key),
+      ['1'],
+    )
+    assert.equal(queue.size, 0)
+  })
+
+  it('gives no more than it is asked for', () => {
+    const queue = new NewestFirst(3)
+    for (const number of [1, 2, 3]) queue.push(item(number))
+    assert.deepEqual(
+      queue.take(2, 0).map(({ key }) => key),
+      ['3', '2'],
+    )
+    assert.equal(drain(queue), '1')
   })
 
   it('keeps what a second lease names until the last of them ends, whichever came first', () => {
@@ -56,9 +70,9 @@ describe('NewestFirst', () => {
       const queue = new NewestFirst(3)
       for (const end of ends) queue.push(item(1, end))
       queue.pushOlder([item(1, 55)])
-      assert.deepEqual([queue.size, queue.pop(59)?.endBlock], [1, 60])
+      assert.deepEqual([queue.size, queue.take(1, 59)[0]?.endBlock], [1, 60])
       queue.push(item(1, 50))
-      assert.equal(queue.pop(59), undefined, 'what was taken is forgotten')
+      assert.deepEqual(queue.take(1, 59), [], 'what was taken is forgotten')
     }
   })
 })

@@ -31,7 +31,7 @@ async function startMiner(path: string, ...others: readonly TestNeuron[]) {
   const authority = { block: 1, isRegistered: () => true, isValidator: () => true }
   const miner = new Miner(
     {
-      net: { provide: async () => undefined },
+      net: { provide: async () => [] },
       sessions,
       clock,
       actors,
