@@ -11,6 +11,7 @@ import { loadColdkeyAddress } from '../chain/wallet.js'
 import type { Signer } from '../crypto/keys.js'
 import { type Plan, planCostRao } from '../registration/plan.js'
 import type { ChainSession } from './chain-session.js'
+import { LiveLine } from './live-line.js'
 import type { OutputOptions } from './options.js'
 import { Output } from './output.js'
 import { Prompt } from './prompt.js'
@@ -132,7 +133,7 @@ export async function whenAllowed<T>(waiting: Waiting, work: () => Promise<T>): 
 
 /** Until a call would get into `block`: resolves at the head before it, and at least one block from now. */
 export async function waitForBlock({ chain, output, signal }: Waiting, block: number): Promise<void> {
-  const redraw = process.stderr.isTTY && !output.json
+  const line = new LiveLine(process.stderr)
   let number = (await chain.head({ signal })).number
   const target = Math.max(block - 1, number + 1)
   const left = () => formatDuration((target - number) * chain.constants.blockMs)
@@ -141,14 +142,14 @@ export async function waitForBlock({ chain, output, signal }: Waiting, block: nu
     const end = (settle: () => void) => {
       unregister()
       signal.removeEventListener('abort', onAbort)
-      if (redraw) process.stderr.write('\r\u001b[2K')
+      line.clear()
       settle()
     }
     const onAbort = () => end(() => reject(signal.reason))
     const unregister = chain.onHead((head) => {
       number = head.number
       if (number >= target) end(resolve)
-      else if (redraw) process.stderr.write(`\r\u001b[2Kblock ${number} of ${target}, ${left()} left`)
+      else if (!output.json) line.draw(`block ${number} of ${target}, ${left()} left`)
     })
     signal.addEventListener('abort', onAbort, { once: true })
     if (signal.aborted) onAbort()

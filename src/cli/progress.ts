@@ -1,6 +1,7 @@
 /** Progress of long work on stderr: one line redrawn on a terminal, NDJSON with `--progress json`, else nothing. */
 import type { Clock } from '../base/clock.js'
 import { formatBytes, formatDuration } from '../base/units.js'
+import { LiveLine } from './live-line.js'
 import { toJson } from './output.js'
 
 export type ProgressMode = 'auto' | 'json' | 'off'
@@ -16,19 +17,21 @@ export interface TransferProgress {
 
 const REDRAW_MS = 100
 const BAR_CELLS = 24
+/** A bar with less says nothing. */
+const BAR_CELLS_MIN = 4
 
 export class ProgressLine {
   readonly #clock: Clock
   readonly #verb: string
   readonly #mode: 'line' | 'json' | 'off'
   readonly #startedMs: number
+  readonly #live = new LiveLine(process.stderr)
   #drawnMs = Number.NEGATIVE_INFINITY
-  #drawn = false
 
   constructor(clock: Clock, verb: string, mode: ProgressMode) {
     this.#clock = clock
     this.#verb = verb
-    this.#mode = mode === 'auto' ? (process.stderr.isTTY ? 'line' : 'off') : mode
+    this.#mode = mode === 'auto' ? (this.#live.possible ? 'line' : 'off') : mode
     this.#startedMs = clock.monotonicMs()
   }
 
@@ -43,25 +46,30 @@ export class ProgressLine {
       process.stderr.write(`${toJson({ progress: { ...progress, elapsedMs, bytesPerSecond } })}\n`)
       return
     }
-    this.#drawn = true
-    process.stderr.write(`\r\u001b[2K${this.#line(progress, bytesPerSecond)}`)
+    this.#live.draw(progressText(this.#verb, progress, bytesPerSecond, this.#live.columns))
   }
 
   /** Leaves the terminal as it was. */
   end(): void {
-    if (this.#drawn) process.stderr.write('\r\u001b[2K')
-    this.#drawn = false
+    this.#live.clear()
   }
+}
 
-  #line(progress: TransferProgress, bytesPerSecond: number): string {
-    const rate = `${formatBytes(bytesPerSecond)}/s`
-    const tail = `${progress.peers} peers${progress.retries === 0 ? '' : `, ${progress.retries} retries`}`
-    if (progress.totalBytes === undefined)
-      return `${this.#verb} ${formatBytes(progress.doneBytes)}  ${rate}  ${tail}`
-    const share = progress.totalBytes === 0 ? 1 : progress.doneBytes / progress.totalBytes
-    const leftMs = ((progress.totalBytes - progress.doneBytes) / Math.max(1, bytesPerSecond)) * 1000
-    return `${this.#verb} ${bar(share, BAR_CELLS)} ${Math.floor(share * 100)}%  ${rate}  ${formatDuration(leftMs)} left  ${tail}`
-  }
+/** In `columns`, as far as that is possible: the bar gives way first. */
+export function progressText(
+  verb: string,
+  progress: TransferProgress,
+  bytesPerSecond: number,
+  columns: number,
+): string {
+  const rate = `${formatBytes(bytesPerSecond)}/s`
+  const tail = `${progress.peers} peers${progress.retries === 0 ? '' : `, ${progress.retries} retries`}`
+  if (progress.totalBytes === undefined) return `${verb} ${formatBytes(progress.doneBytes)}  ${rate}  ${tail}`
+  const share = progress.totalBytes === 0 ? 1 : progress.doneBytes / progress.totalBytes
+  const leftMs = ((progress.totalBytes - progress.doneBytes) / Math.max(1, bytesPerSecond)) * 1000
+  const text = `${Math.floor(share * 100)}%  ${rate}  ${formatDuration(leftMs)} left  ${tail}`
+  const cells = Math.min(BAR_CELLS, columns - `${verb}  ${text}`.length)
+  return cells < BAR_CELLS_MIN ? `${verb} ${text}` : `${verb} ${bar(share, cells)} ${text}`
 }
 
 /** A bar of `cells` characters with eighth steps. */

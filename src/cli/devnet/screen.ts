@@ -2,6 +2,7 @@
 import { styleText } from 'node:util'
 import type { Clock } from '../../base/clock.js'
 import { formatDuration } from '../../base/units.js'
+import { LiveLine } from '../live-line.js'
 import { toJson } from '../output.js'
 
 export interface ScreenInit {
@@ -28,6 +29,7 @@ export class Screen {
   readonly json: boolean
   readonly #clock: Clock
   readonly #tty: boolean
+  readonly #line = new LiveLine(process.stdout)
   #steps = 0
 
   constructor(clock: Clock, init: ScreenInit) {
@@ -60,12 +62,12 @@ export class Screen {
     const number = String(this.#steps).padStart(2)
     const head = (mark: string) => `${number} ${mark} ${name.padEnd(NAME_COLUMNS)}`
     const live: Live = (text) => {
-      if (this.#tty) process.stdout.write(`\r\u001b[2K${head('·')}${text}`)
+      if (!this.json) this.#line.draw(`${head('·')}${text}`)
     }
     live('')
     try {
       const { lines, facts } = await work(live)
-      this.#clear()
+      this.#line.clear()
       if (this.json)
         process.stdout.write(
           `${toJson({ step: name, ok: true, elapsedMs: Math.round(elapsed()), ...facts })}\n`,
@@ -77,7 +79,7 @@ export class Screen {
       this.print(...rest.map((line) => INDENT + line))
       return facts
     } catch (error) {
-      this.#clear()
+      this.#line.clear()
       const reason = error instanceof Error ? error.message : String(error)
       if (this.json)
         process.stdout.write(
@@ -88,11 +90,8 @@ export class Screen {
     }
   }
 
-  #clear(): void {
-    if (this.#tty) process.stdout.write('\r\u001b[2K')
-  }
-
   #style(format: 'bold' | 'dim' | 'green' | 'red', text: string): string {
-    return this.#tty && process.env.NO_COLOR === undefined ? styleText(format, text) : text
+    const isPlain = !this.#tty || (process.env.NO_COLOR ?? '') !== ''
+    return isPlain ? text : styleText(format, text)
   }
 }
