@@ -1,6 +1,6 @@
 /**
- * Verified chunk transfer, one miner process to one client process, against a bare libp2p stream of the same stack, and
- * against Helia's bitswap if it is installed: `npm ci --prefix bench/helia`.
+ * Verified chunk transfer, one miner process to one client process, against a bare stream of libp2p as its packages come,
+ * one through our adapter, and Helia's bitswap if it is installed: `npm ci --prefix bench/helia`.
  *
  *   node dist/bench/transfer.js [MiB, default 1024]
  */
@@ -41,6 +41,7 @@ import {
   sample,
   table,
 } from './measure.js'
+import { readStock, stockNode } from './stock-peer.js'
 
 const ROUNDS = 5
 /** Requests outstanding: within the stream's credit of 4 MiB. */
@@ -57,7 +58,10 @@ try {
   const client = createClient({ chain: devnet.endpoint })
   await client.start()
   const stored = await storeChunks(client)
-  const bare = fork(fileURLToPath(new URL('bare-peer.js', import.meta.url)), ['serve', String(chunks)])
+  const stock = peer('stock-peer.js', 'serve-stock')
+  const [stockAddress] = (await once(stock, 'message')) as [string]
+  const stockDialer = await stockNode([])
+  const bare = peer('bare-peer.js', 'serve')
   const [barePeer] = (await once(bare, 'message')) as [PeerAddress]
   const dialer = bareNet([])
   await dialer.start()
@@ -65,29 +69,34 @@ try {
   const helia = heliaInstalled() ? await HeliaPeers.start(chunks) : undefined
   const sides = [
     () => sample(() => fetchAll(client, stored), [minerPid]),
-    () => sample(() => readBare(dialer, barePeer), [bare.pid ?? 0]),
+    () => sample(async () => complete(await readStock(stockDialer, stockAddress)), [stock.pid ?? 0]),
+    () => sample(async () => complete(await readBare(dialer, barePeer)), [bare.pid ?? 0]),
     ...(helia === undefined ? [] : [() => helia.fetch()]),
   ]
-  const [ours = [], bares = [], helias] = await interleaveAll(ROUNDS, sides)
+  const [ours = [], stocks = [], bares = [], helias] = await interleaveAll(ROUNDS, sides)
   const row = (name: string, samples: readonly Sample[]) => [
     name,
     median(samples.map(({ seconds }) => chunks / seconds)).toFixed(0),
     median(samples.map(({ cpuSeconds }) => cpuSeconds / (chunks / 1024))).toFixed(2),
+    medianRatio(seconds(stocks), seconds(samples)).toFixed(2),
     medianRatio(seconds(bares), seconds(samples)).toFixed(2),
     medianRatio(seconds(samples), seconds(ours)).toFixed(2),
   ]
   console.log(`${chunks} chunks of 1 MiB, medians of ${ROUNDS} interleaved rounds; ${machine()}`)
   console.log(
     table([
-      ['', 'MiB/s', 'CPU s/GiB both ends', 'of bare', 'time of ours'],
+      ['', 'MiB/s', 'CPU s/GiB both ends', 'of stock', 'of bare', 'time of ours'],
       row('verified chunks, one miner → one client', ours),
-      row('bare libp2p stream, same stack', bares),
+      row('stock libp2p stream', stocks),
+      row('bare libp2p stream through our adapter', bares),
       ...(helias === undefined ? [] : [row('Helia bitswap, same transport', helias)]),
     ]),
   )
   console.log(
     `peak memory: client ${peakMiB('self').toFixed(0)} MiB, miner ${peakMiB(minerPid).toFixed(0)} MiB`,
   )
+  stock.disconnect()
+  await stockDialer.stop()
   bare.disconnect()
   helia?.stop()
   await dialer.stop()
@@ -95,6 +104,14 @@ try {
 } finally {
   await devnet.stop()
   await rm(path, { recursive: true, force: true })
+}
+
+function peer(file: string, role: string) {
+  return fork(fileURLToPath(new URL(file, import.meta.url)), [role, String(chunks)])
+}
+
+function complete(bytes: number): void {
+  if (bytes !== chunks * MIB) throw new Error(`the stream gave ${bytes} bytes`)
 }
 
 function seconds(samples: readonly Sample[]): number[] {
@@ -179,11 +196,11 @@ function tallyOf(client: SubnetClient, { order }: Holder): OrderTally | undefine
   return order === undefined ? undefined : new OrderTally(order, { signer, domain: network.domain })
 }
 
-async function readBare(dialer: ReturnType<typeof bareNet>, peer: PeerAddress): Promise<void> {
+async function readBare(dialer: ReturnType<typeof bareNet>, peer: PeerAddress): Promise<number> {
   const duplex = await dialer.open(peer, BARE_PROTOCOL)
   let bytes = 0
   for (let piece = await duplex.read(); piece !== undefined; piece = await duplex.read())
     bytes += piece.length
-  if (bytes !== chunks * MIB) throw new Error(`the bare stream gave ${bytes} bytes`)
   await duplex.closeWrite()
+  return bytes
 }
