@@ -31,6 +31,7 @@ import {
 } from '../config/defaults.js'
 import { cryptoReady, type Signer, sr25519Signer, toSs58 } from '../crypto/keys.js'
 import type { AllowanceInit } from '../roles/miner/allowance.js'
+import type { DiskTrouble } from '../roles/miner/disk-watch.js'
 import { type Housekeeping, MAINNET_HOUSEKEEPING } from '../roles/miner/housekeeping.js'
 import { type HeldShard, Miner, type MinerComponents } from '../roles/miner/miner.js'
 import type { AuditReport } from '../roles/validator/auditor.js'
@@ -112,8 +113,8 @@ export interface NodeStatus extends NodeIdentity {
   /** Miner: bytes offered, and what is held for whom. */
   readonly budgetBytes?: number
   readonly shards?: readonly HeldShard[]
-  /** Miner: why it serves nothing now; absent while its disk works. */
-  readonly diskTrouble?: string
+  /** Miner: what it refuses because of its disk, and why; absent while that works. */
+  readonly diskTrouble?: DiskTrouble
 }
 
 const REPLAN_INTERVAL_MS = 10 * 60_000

@@ -36,7 +36,7 @@ export interface StoreServiceComponents {
   readonly signer: Signer
   /** Our newest head. */
   readonly head: { readonly block: number }
-  readonly health: Pick<DiskHealth, 'check'>
+  readonly health: Pick<DiskHealth, 'checkWrites'>
   /** Told that the disk failed. */
   readonly onDiskFailure: () => void
   /** Told of every lease that counts from now on. */
@@ -58,7 +58,7 @@ export class StoreService implements StoreHandler, LeaseHandler {
 
   async reserve(order: Order, sizeBytes: number): Promise<Reservation> {
     const { keeper, health, onDiskFailure } = this.#components
-    health.check()
+    health.checkWrites()
     const shard = this.#shard(order.validator)
     const ticket = await keeper.ask('reserve', { order: orderTerms(order), sizeBytes })
     await this.#makeRoom(shard, ticket)
@@ -93,7 +93,7 @@ export class StoreService implements StoreHandler, LeaseHandler {
    */
   async have(order: Order, digests: readonly Uint8Array[]): Promise<boolean[]> {
     const { keeper, head, health } = this.#components
-    health.check()
+    health.checkWrites()
     const shard = this.#shard(order.validator)
     const { expiresBlock, serial } = order
     const chunks = await Promise.all(digests.map((digest) => shard.describe(digest)))
@@ -113,7 +113,7 @@ export class StoreService implements StoreHandler, LeaseHandler {
   }
 
   async lease(order: Order, request: LeaseRequest): Promise<SignedLease> {
-    this.#components.health.check()
+    this.#components.health.checkWrites()
     if (request.endBlock > order.leaseEndBlock) {
       throw new SubnetError('REFUSED', `the order permits leases until block ${order.leaseEndBlock}`)
     }
@@ -150,6 +150,7 @@ export class StoreService implements StoreHandler, LeaseHandler {
   }
 
   async confirm(validator: Uint8Array, object: Uint8Array, validatorSignature: Uint8Array): Promise<void> {
+    this.#components.health.checkWrites()
     const shard = this.#shard(validator)
     const kept = await this.#kept(shard, validator, object)
     checkLeaseCounted(kept.lease, validatorSignature, this.#domain)
@@ -160,6 +161,7 @@ export class StoreService implements StoreHandler, LeaseHandler {
   }
 
   async renew(validator: Uint8Array, renewal: Renewal): Promise<Uint8Array> {
+    this.#components.health.checkWrites()
     const { object, endBlock, validatorSignature } = renewal
     const shard = this.#shard(validator)
     const kept = await this.#kept(shard, validator, object)
@@ -175,6 +177,7 @@ export class StoreService implements StoreHandler, LeaseHandler {
   }
 
   async release(validator: Uint8Array, object: Uint8Array): Promise<void> {
+    this.#components.health.checkWrites()
     const shard = this.#shard(validator)
     const { lease } = await this.#kept(shard, validator, object)
     const trashUntilBlock = this.#components.head.block + this.#trashBlocks

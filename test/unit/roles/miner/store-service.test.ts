@@ -171,14 +171,19 @@ describe('StoreService: bodies', () => {
     assert.equal(keeper.sent.length, 1)
   })
 
-  it('takes, names and signs for nothing while the disk does not work', async () => {
+  it('takes, names, signs for and ends nothing while the disk is not written', async () => {
     const { service, order, keeper, shard, health } = setUp()
     await shard.start()
     await shard.put(testChunk(1, 300))
-    health.set('it hangs')
+    health.set({ refuses: 'writes', reason: 'a sync hangs' })
     await assert.rejects(service.reserve(order, 300), coded('UNAVAILABLE'))
     await assert.rejects(service.have(order, [testChunk(1, 300).digest]), coded('UNAVAILABLE'))
     await assert.rejects(service.lease(order, request([entryOf(testChunk(1, 300))])), coded('UNAVAILABLE'))
+    const [signature, key] = [new Uint8Array(64), order.validator]
+    await assert.rejects(service.confirm(key, OBJECT, signature), coded('UNAVAILABLE'))
+    const renewal = { object: OBJECT, endBlock: 600, validatorSignature: signature }
+    await assert.rejects(service.renew(key, renewal), coded('UNAVAILABLE'))
+    await assert.rejects(service.release(key, OBJECT), coded('UNAVAILABLE'))
     assert.deepEqual(keeper.asked, [])
     health.set(undefined)
     assert.deepEqual(await service.have(order, [testChunk(1, 300).digest]), [true])
