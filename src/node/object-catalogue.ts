@@ -3,10 +3,11 @@
  * without it objects are as safe and as readable as before, for whoever has their capabilities. Its owner alone may read
  * it, for those are in it.
  */
-import { mkdir, readdir, readFile, rm } from 'node:fs/promises'
+import { readdir, readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { z } from 'zod'
 import { SubnetError, toSubnetError } from '../base/errors.js'
+import { makeDirectory } from '../base/make-directory.js'
 import { parseCapability } from '../redundancy/capability.js'
 import { OBJECT_CLASSES } from '../redundancy/layout.js'
 import { PROFILE_NAMES } from '../redundancy/profiles.js'
@@ -50,7 +51,7 @@ export class ObjectCatalogue {
 
   /** Durable when it resolves. An object that is there already gets the new facts. Rejects with `DISK`. */
   async add(record: CatalogueRecord): Promise<void> {
-    await mkdir(this.#directory, { recursive: true, mode: 0o700 }).catch((error: unknown) => {
+    await makeDirectory(this.#directory, 0o700).catch((error: unknown) => {
       throw toSubnetError(error, 'DISK', `making ${this.#directory}`)
     })
     const name = `${String(record.putAtMs).padStart(TIME_DIGITS, '0')}-${record.id}.json`

@@ -286,6 +286,19 @@ describe('subnet-node: nodes', function () {
     assert.equal(JSON.parse(result.stderr).error.reason, 'NoNeuronIdAvailable')
   })
 
+  it('ends with 74 when its data directory cannot be made, and says what to do', async () => {
+    await using directory = await tempDir()
+    await using chain = await startChain([])
+    const args = ['--role', 'miner', '--json', '--log.level', 'silent', '--db_root_path', '/proc/nothing']
+    const result = await cli([...args, '--subtensor.chain_endpoint', chain.endpoint], {
+      home: directory.path,
+    })
+    assert.equal(result.code, 74)
+    const { error } = JSON.parse(result.stderr)
+    assert.equal(error.code, 'DISK')
+    assert.match(error.message, /cannot make .*\/proc\/nothing.* ENOENT.*: name another with --db_root_path/)
+  })
+
   async function startChain(
     neurons: readonly GenesisNeuron[],
   ): Promise<AsyncDisposable & { readonly endpoint: string }> {

@@ -3,13 +3,13 @@
  * (`miner-ledger.ts`), one more the objects and the requests already seen. Everything acknowledged is synced; the object's
  * row is written last, so an object is either counted whole or not at all.
  */
-import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { decodeMessage, encodeMessage } from '../../../protocols/common/schema.js'
 import { sameKey } from '../../../protocols/common/signed.js'
 import type { KeptLease } from '../../../protocols/lease/lease.js'
 import { SubnetError } from '../../base/errors.js'
 import type { Startable } from '../../base/lifecycle.js'
+import { makeDirectory } from '../../base/make-directory.js'
 import { toSs58 } from '../../crypto/keys.js'
 import { type Database, openDatabase } from './ledger-database.js'
 import type { LeasedChunk, ObjectRow, SegmentHolders } from './ledger-rows.js'
@@ -43,7 +43,7 @@ export class Ledger implements Startable {
   }
 
   async start(): Promise<void> {
-    await mkdir(join(this.#path, 'miners'), { recursive: true, mode: 0o700 })
+    await makeDirectory(join(this.#path, 'miners'), 0o700)
     this.#objects = await openDatabase(join(this.#path, 'objects'))
   }
 
