@@ -1,4 +1,4 @@
-/** A directory with those above it, made one by one. */
+/** Whether there is something, and a directory with those above it, made one by one. */
 import { mkdir, stat } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
 
@@ -8,7 +8,7 @@ import { dirname, resolve } from 'node:path'
  */
 export async function makeDirectory(path: string, mode = 0o777): Promise<string | undefined> {
   const missing: string[] = []
-  for (let at = resolve(path); !(await exists(at)); at = dirname(at)) missing.unshift(at)
+  for (let at = resolve(path); !(await pathExists(at)); at = dirname(at)) missing.unshift(at)
   // A file in the way is told as such.
   if (missing.length === 0 && !(await stat(path)).isDirectory()) await mkdir(path, { mode })
   let first: string | undefined
@@ -24,7 +24,8 @@ export async function makeDirectory(path: string, mode = 0o777): Promise<string 
   return first
 }
 
-async function exists(path: string): Promise<boolean> {
+/** False when nothing has the name; fails as `node:fs` does when nobody can say. */
+export async function pathExists(path: string): Promise<boolean> {
   try {
     await stat(path)
     return true
