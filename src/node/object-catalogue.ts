@@ -81,32 +81,22 @@ export class ObjectCatalogue {
   }
 
   /**
-   * The capability that `text` stands for: itself, or that of the one object on this subnet with this name or an id that
-   * begins so. `INVALID` when it is neither, or stands for several.
+   * The capability that `text` stands for, by subnet: itself, or that of the one object there with this name or an id that
+   * begins so. Rejects with `INVALID` when it is nothing on any subnet; the function throws it when it is nothing on that
+   * one, or stands for several.
    */
-  async resolve(text: string, subnet: string): Promise<string> {
-    if (text.startsWith('subnet:')) return text
+  async find(text: string): Promise<(subnet: string) => string> {
+    if (text.startsWith('subnet:')) {
+      parseCapability(text)
+      return () => text
+    }
     const found: CatalogueRecord[] = []
-    let elsewhere = 0
     const isId = new RegExp(`^[0-9a-f]{${ID_CHARS_MIN},64}$`).test(text)
     for await (const record of this.records()) {
-      if (record.name !== text && !(isId && record.id.startsWith(text))) continue
-      if (record.subnet === subnet) found.push(record)
-      else elsewhere += 1
+      if (record.name === text || (isId && record.id.startsWith(text))) found.push(record)
     }
-    const [only, ...others] = found
-    if (only !== undefined && others.length === 0) return only.capability
-    if (only !== undefined) {
-      const ids = found.map(({ id }) => id.slice(0, SHORT_ID_CHARS))
-      throw new SubnetError('INVALID', `"${text}" stands for ${found.length} objects: ${ids.join(', ')}`, {
-        data: { ids },
-      })
-    }
-    const hint = elsewhere > 0 ? `; ${elsewhere} of another subnet match` : ''
-    throw new SubnetError(
-      'INVALID',
-      `"${text}" is no capability (subnet:…), and no listed object has this name or id${hint}; see \`ls\``,
-    )
+    if (found.length === 0) throw notListed(text)
+    return (subnet) => theOneOf(found, text, subnet)
   }
 
   /** Names of the files, oldest first, of objects whose id begins so. */
@@ -144,6 +134,21 @@ export class ObjectCatalogue {
       })
     }
   }
+}
+
+function theOneOf(found: readonly CatalogueRecord[], text: string, subnet: string): string {
+  const here = found.filter((record) => record.subnet === subnet)
+  const [only, ...others] = here
+  if (only === undefined) throw notListed(text, `; ${found.length} of another subnet match`)
+  if (others.length === 0) return only.capability
+  const ids = here.map(({ id }) => id.slice(0, SHORT_ID_CHARS))
+  const meant = `"${text}" stands for ${here.length} objects: ${ids.join(', ')}`
+  throw new SubnetError('INVALID', meant, { data: { ids } })
+}
+
+function notListed(text: string, hint = ''): SubnetError {
+  const what = `"${text}" is no capability (subnet:…), and no listed object has this name or id`
+  return new SubnetError('INVALID', `${what}${hint}; see \`ls\``)
 }
 
 /** An object's id in the catalogue. Throws `INVALID` for what is no capability. */

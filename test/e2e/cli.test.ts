@@ -193,6 +193,17 @@ describe('subnet-node: commands of a client', function () {
       })
     }
 
+    it('ends with 65 for what is no capability and no name, before anything is contacted', async () => {
+      const away = ['--subtensor.chain_endpoint', 'dev://127.0.0.1:1', '--timeout', '3600', '--json']
+      const commands = [['get'], ['get', '--car', '-o', join(home, 'car')], ['stat'], ['renew'], ['rm']]
+      for (const [command = '', ...rest] of commands) {
+        for (const object of ['subnet:garbage', unknown.slice(0, -1), 'a name']) {
+          const { code, stderr } = await cli([command, object, ...rest, ...away], { home })
+          assert.deepEqual([code, JSON.parse(stderr).error.code], [65, 'INVALID'], `${command} ${object}`)
+        }
+      }
+    })
+
     it('ends with 64 for words it does not know', async () => {
       const lines = [['nonsense'], ['put'], ['get', 'a', '--nonsense'], []]
       const results = await Promise.all(lines.map((args) => cli(args, { home })))
