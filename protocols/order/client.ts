@@ -37,6 +37,13 @@ import {
 /** Blocks after which a request that did not arrive is void. */
 const REQUEST_LIFE_BLOCKS = 20
 
+export interface CommitParts {
+  /** Encoded manifest nodes, root first. */
+  readonly nodes: readonly Uint8Array[]
+  readonly leases: readonly SignedLease[]
+  readonly owner?: Signer | undefined
+}
+
 export interface OrderClientComponents extends PeerComponents {
   readonly random: Random
   readonly authority: Pick<Authority, 'block'>
@@ -67,12 +74,13 @@ export class OrderClient {
 
   /**
    * Rejects with `NOT_DURABLE` when a segment has fewer receipts than the quorum, `BAD_SIGNATURE` when what comes back is
-   * not this validator's countersignature under every lease: only that makes them count.
+   * not this validator's countersignature under every lease: only that makes them count. With the object's own key as
+   * `owner` it may take the place of an earlier commit of the same object, whatever client that was.
    */
   async commit(
     validator: KnownPeer,
     body: Omit<CommitBody, 'nodes' | 'leases'>,
-    parts: { readonly nodes: readonly Uint8Array[]; readonly leases: readonly SignedLease[] },
+    parts: CommitParts,
     options: AbortOptions = {},
   ): Promise<Committed> {
     const whole: CommitBody = {
@@ -82,7 +90,7 @@ export class OrderClient {
     }
     return await callPatiently(this.#components, ORDER, validator, options, async (frames) => {
       await frames.writeMessage(
-        { type: 'commit', request: this.#sign('order.commit', validator, whole) },
+        { type: 'commit', request: this.#sign('order.commit', validator, whole, parts.owner) },
         options,
       )
       for (const node of parts.nodes) await frames.writeBody(node, options)

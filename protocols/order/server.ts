@@ -56,6 +56,8 @@ export interface OwnerHandler {
 }
 
 export interface CommitRequest {
+  /** Who signed the request: the session's key, or what claims to be the object's own. */
+  readonly sender: Uint8Array
   readonly body: CommitBody
   /** Encoded manifest nodes, root first. */
   readonly nodes: readonly Uint8Array[]
@@ -110,7 +112,8 @@ export function serveOrders(components: OrderServerComponents, init: OrderServer
       await frames.writeMessage({ type: 'released', ...(await owners.release(release)) })
       return
     }
-    const body = await openRequest(`order.${type}`, request, session.key)
+    const sender = type === 'commit' ? request.sender : session.key
+    const body = await openRequest(`order.${type}`, request, sender)
     if (type === 'place') {
       const placed = await handler.place(session.key, decodeMessage(placeBodySchema, body, 'place'))
       await frames.writeMessage({ type: 'placed', ...placed })
@@ -122,7 +125,7 @@ export function serveOrders(components: OrderServerComponents, init: OrderServer
       using scope = deadline(clock, COMMIT_TIMEOUT_MS, 'a commit')
       const release = await memory.acquire(commitMemoryBytes(announced), scope)
       try {
-        const commit = await readCommit(frames, announced, scope)
+        const commit = { sender, ...(await readCommit(frames, announced, scope)) }
         const committed = await handler.commit(session.key, commit)
         await frames.writeMessage({ type: 'committed', ...committed })
       } finally {
@@ -171,7 +174,7 @@ async function readCommit(
   frames: FrameStream,
   body: CommitBody,
   options: AbortOptions,
-): Promise<CommitRequest> {
+): Promise<Omit<CommitRequest, 'sender'>> {
   const nodes: Uint8Array[] = []
   for (const sizeBytes of body.nodes) nodes.push(await frames.readBytes(sizeBytes, options))
   const manifestBytes = nodes.reduce((sum, { length }) => sum + length, 0)

@@ -2,10 +2,11 @@
  * Small files whose loss would hurt: keys, and what must be remembered before something is sent. Complete or absent at
  * any moment, on the disk before the call resolves, for their owner's eyes only.
  */
-import { link, mkdir, open, rename, rm } from 'node:fs/promises'
+import { link, open, rename, rm } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { toString as bytesToText } from 'uint8arrays'
 import { SubnetError } from './errors.js'
+import { makeDirectory } from './make-directory.js'
 import type { Random } from './random.js'
 
 /** `data.reason` of the `CONFIG` that `writeNewFile` rejects with when the name is taken. */
@@ -45,7 +46,7 @@ async function place(
 ): Promise<void> {
   const directory = dirname(path)
   const temporary = join(directory, `.${basename(path)}.${bytesToText(random.bytes(8), 'base16')}.tmp`)
-  await mkdir(directory, { recursive: true, mode: 0o700 })
+  await makeDirectory(directory, 0o700)
   try {
     const file = await open(temporary, 'wx', 0o600)
     try {

@@ -63,11 +63,6 @@ export function subnetOf(client: SubnetClient): string {
   return `${genesisHash}/${netuid}`
 }
 
-/** The capability for what a user wrote: itself, or a name or id that `ls` shows. */
-export async function capabilityOf(text: string, client: SubnetClient, config: Config): Promise<string> {
-  return await openCatalogue(config).resolve(text, subnetOf(client))
-}
-
 /** About when the chain will be at a block, Unix time. */
 export function timeOfBlock(block: number, client: SubnetClient): number {
   const { view, chain } = client.subnet
@@ -78,7 +73,30 @@ export async function withClient(
   options: ClientCommandOptions,
   work: (client: SubnetClient, signal: AbortSignal, config: Config) => Promise<void>,
 ): Promise<void> {
+  await withClientOf(options, await commandConfig(options), work)
+}
+
+/**
+ * As `withClient`, for the capability that a user wrote: itself, or a name or id that `ls` shows. Rejects with `INVALID`
+ * for what can be none before anything is contacted.
+ */
+export async function withObject(
+  text: string,
+  options: ClientCommandOptions,
+  work: (capability: string, client: SubnetClient, signal: AbortSignal, config: Config) => Promise<void>,
+): Promise<void> {
   const config = await commandConfig(options)
+  const capabilityOn = await openCatalogue(config).find(text)
+  await withClientOf(options, config, (client, signal) =>
+    work(capabilityOn(subnetOf(client)), client, signal, config),
+  )
+}
+
+async function withClientOf(
+  options: ClientCommandOptions,
+  config: Config,
+  work: (client: SubnetClient, signal: AbortSignal, config: Config) => Promise<void>,
+): Promise<void> {
   const signal = interruptSignal()
   const client = await startedClient(options, config, signal)
   try {

@@ -3,7 +3,6 @@
  * registers nothing, makes nothing and changes nothing but a file that it writes and removes to see that the disk works.
  */
 import { access, mkdtemp, open, rm, statfs } from 'node:fs/promises'
-import { createServer } from 'node:net'
 import { dirname, join } from 'node:path'
 import { deadline } from '../base/abort.js'
 import type { Clock } from '../base/clock.js'
@@ -15,6 +14,7 @@ import type { Chain } from '../chain/chain.js'
 import { connectChain } from '../chain/endpoint.js'
 import type { WalletLocation } from '../chain/wallet.js'
 import { cryptoReady } from '../crypto/keys.js'
+import { listenFailure, tcpAddressOf } from '../net/listening.js'
 import { dataLock, IN_USE } from '../shard/data-lock.js'
 import { DISK_RESERVE_BYTES } from '../shard/partition.js'
 import { DATA_LAYOUT, readDataStamp } from './data-stamp.js'
@@ -131,16 +131,17 @@ async function nearestExisting(path: string): Promise<string> {
 
 async function checkPort({ listen }: DoctorInit, inUse: boolean): Promise<Finding> {
   const check = 'port'
-  const [, host, port] = /^\/ip[46]\/([^/]+)\/tcp\/(\d+)$/.exec(listen) ?? []
-  if (host === undefined || port === undefined)
+  const address = tcpAddressOf(listen)
+  if (address === undefined)
     return failed(
       check,
       `${listen} is no address to listen on`,
       'write it as /ip4/0.0.0.0/tcp/4001',
       'CONFIG',
     )
-  const reason = await bindable(host, Number(port))
-  if (reason === undefined) return ok(check, `${listen} can be listened on`)
+  const failure = await listenFailure(address)
+  if (failure === undefined) return ok(check, `${listen} can be listened on`)
+  const reason = failure.code ?? failure.message
   if (reason === 'EADDRINUSE' && inUse)
     return ok(check, `${listen} is in use, as it should be: the node is running`)
   const remedy =
@@ -148,15 +149,6 @@ async function checkPort({ listen }: DoctorInit, inUse: boolean): Promise<Findin
       ? 'end the program that listens there, or choose another port with --listen'
       : 'choose an address of this machine, and a port that this user may use, with --listen'
   return failed(check, `${listen} cannot be listened on: ${reason}`, remedy, 'CONFIG')
-}
-
-/** The reason why not, or `undefined`. */
-function bindable(host: string, port: number): Promise<string | undefined> {
-  return new Promise((resolve) => {
-    const server = createServer()
-    server.once('error', (error: NodeJS.ErrnoException) => resolve(error.code ?? error.message))
-    server.listen({ host, port, exclusive: true }, () => server.close(() => resolve(undefined)))
-  })
 }
 
 async function checkChain(components: DoctorComponents, init: DoctorInit): Promise<Finding[]> {

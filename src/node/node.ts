@@ -7,9 +7,10 @@ import type { WireDomain } from '../../protocols/common/signed.js'
 import { ActorSystem } from '../actor/system.js'
 import type { AbortOptions } from '../base/abort.js'
 import { type Clock, systemClock } from '../base/clock.js'
-import { invariant, isSubnetError } from '../base/errors.js'
+import { invariant, isSubnetError, SubnetError } from '../base/errors.js'
 import { type Startable, sequence, step } from '../base/lifecycle.js'
 import { type Logger, silentLogger } from '../base/log.js'
+import { pathExists } from '../base/make-directory.js'
 import { type Random, systemRandom } from '../base/random.js'
 import type { Chain } from '../chain/chain.js'
 import { connectChain } from '../chain/endpoint.js'
@@ -30,7 +31,9 @@ import {
   DEFAULT_WALLET_NAME,
 } from '../config/defaults.js'
 import { cryptoReady, type Signer, sr25519Signer, toSs58 } from '../crypto/keys.js'
+import { listenFailure, tcpAddressOf } from '../net/listening.js'
 import type { AllowanceInit } from '../roles/miner/allowance.js'
+import type { DiskTrouble } from '../roles/miner/disk-watch.js'
 import { type Housekeeping, MAINNET_HOUSEKEEPING } from '../roles/miner/housekeeping.js'
 import { type HeldShard, Miner, type MinerComponents } from '../roles/miner/miner.js'
 import type { AuditReport } from '../roles/validator/auditor.js'
@@ -112,8 +115,8 @@ export interface NodeStatus extends NodeIdentity {
   /** Miner: bytes offered, and what is held for whom. */
   readonly budgetBytes?: number
   readonly shards?: readonly HeldShard[]
-  /** Miner: why it serves nothing now; absent while its disk works. */
-  readonly diskTrouble?: string
+  /** Miner: what it refuses because of its disk, and why; absent while that works. */
+  readonly diskTrouble?: DiskTrouble
 }
 
 const REPLAN_INTERVAL_MS = 10 * 60_000
@@ -227,6 +230,7 @@ export class SubnetNode implements Startable {
   async #startBase(options: AbortOptions): Promise<Base> {
     const { role, dataPath } = this.#init
     const { clock, random, logger } = this.#options
+    await this.#requirePorts()
     await cryptoReady()
     const given = this.#init.chain
     const chain =
@@ -261,6 +265,23 @@ export class SubnetNode implements Startable {
     }
   }
 
+  /** A node that cannot listen leaves no new directory behind. One that there is may be of a node that runs and listens. */
+  async #requirePorts(): Promise<void> {
+    // Of one that cannot be looked at, the lock says why.
+    if (await pathExists(this.#init.dataPath).catch(() => true)) return
+    for (const listen of this.#listen) {
+      const address = tcpAddressOf(listen)
+      const failure = address && (await listenFailure(address))
+      if (failure === undefined) continue
+      const text = `cannot listen on ${listen}: ${failure.message}`
+      throw new SubnetError('CONFIG', text, { cause: failure, data: { listen: this.#listen } })
+    }
+  }
+
+  get #listen(): readonly string[] {
+    return this.#init.listen ?? [DEFAULT_LISTEN]
+  }
+
   async #startServing(base: Base, options: AbortOptions): Promise<Running> {
     const { clock, random, logger, onFailure } = this.#options
     const { chain, view, hotkey, coldkey, membership, peerKeySeed } = base
@@ -269,7 +290,7 @@ export class SubnetNode implements Startable {
       {
         role: this.#init.role,
         peerKeySeed,
-        listen: this.#init.listen ?? [DEFAULT_LISTEN],
+        listen: this.#listen,
         announce: this.#init.announce,
       },
     )

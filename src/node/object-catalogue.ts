@@ -3,10 +3,11 @@
  * without it objects are as safe and as readable as before, for whoever has their capabilities. Its owner alone may read
  * it, for those are in it.
  */
-import { mkdir, readdir, readFile, rm } from 'node:fs/promises'
+import { readdir, readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { z } from 'zod'
 import { SubnetError, toSubnetError } from '../base/errors.js'
+import { makeDirectory } from '../base/make-directory.js'
 import { parseCapability } from '../redundancy/capability.js'
 import { OBJECT_CLASSES } from '../redundancy/layout.js'
 import { PROFILE_NAMES } from '../redundancy/profiles.js'
@@ -50,7 +51,7 @@ export class ObjectCatalogue {
 
   /** Durable when it resolves. An object that is there already gets the new facts. Rejects with `DISK`. */
   async add(record: CatalogueRecord): Promise<void> {
-    await mkdir(this.#directory, { recursive: true, mode: 0o700 }).catch((error: unknown) => {
+    await makeDirectory(this.#directory, 0o700).catch((error: unknown) => {
       throw toSubnetError(error, 'DISK', `making ${this.#directory}`)
     })
     const name = `${String(record.putAtMs).padStart(TIME_DIGITS, '0')}-${record.id}.json`
@@ -80,32 +81,22 @@ export class ObjectCatalogue {
   }
 
   /**
-   * The capability that `text` stands for: itself, or that of the one object on this subnet with this name or an id that
-   * begins so. `INVALID` when it is neither, or stands for several.
+   * The capability that `text` stands for, by subnet: itself, or that of the one object there with this name or an id that
+   * begins so. Rejects with `INVALID` when it is nothing on any subnet; the function throws it when it is nothing on that
+   * one, or stands for several.
    */
-  async resolve(text: string, subnet: string): Promise<string> {
-    if (text.startsWith('subnet:')) return text
+  async find(text: string): Promise<(subnet: string) => string> {
+    if (text.startsWith('subnet:')) {
+      parseCapability(text)
+      return () => text
+    }
     const found: CatalogueRecord[] = []
-    let elsewhere = 0
     const isId = new RegExp(`^[0-9a-f]{${ID_CHARS_MIN},64}$`).test(text)
     for await (const record of this.records()) {
-      if (record.name !== text && !(isId && record.id.startsWith(text))) continue
-      if (record.subnet === subnet) found.push(record)
-      else elsewhere += 1
+      if (record.name === text || (isId && record.id.startsWith(text))) found.push(record)
     }
-    const [only, ...others] = found
-    if (only !== undefined && others.length === 0) return only.capability
-    if (only !== undefined) {
-      const ids = found.map(({ id }) => id.slice(0, SHORT_ID_CHARS))
-      throw new SubnetError('INVALID', `"${text}" stands for ${found.length} objects: ${ids.join(', ')}`, {
-        data: { ids },
-      })
-    }
-    const hint = elsewhere > 0 ? `; ${elsewhere} of another subnet match` : ''
-    throw new SubnetError(
-      'INVALID',
-      `"${text}" is no capability (subnet:…), and no listed object has this name or id${hint}; see \`ls\``,
-    )
+    if (found.length === 0) throw notListed(text)
+    return (subnet) => theOneOf(found, text, subnet)
   }
 
   /** Names of the files, oldest first, of objects whose id begins so. */
@@ -143,6 +134,21 @@ export class ObjectCatalogue {
       })
     }
   }
+}
+
+function theOneOf(found: readonly CatalogueRecord[], text: string, subnet: string): string {
+  const here = found.filter((record) => record.subnet === subnet)
+  const [only, ...others] = here
+  if (only === undefined) throw notListed(text, `; ${found.length} of another subnet match`)
+  if (others.length === 0) return only.capability
+  const ids = here.map(({ id }) => id.slice(0, SHORT_ID_CHARS))
+  const meant = `"${text}" stands for ${here.length} objects: ${ids.join(', ')}`
+  throw new SubnetError('INVALID', meant, { data: { ids } })
+}
+
+function notListed(text: string, hint = ''): SubnetError {
+  const what = `"${text}" is no capability (subnet:…), and no listed object has this name or id`
+  return new SubnetError('INVALID', `${what}${hint}; see \`ls\``)
 }
 
 /** An object's id in the catalogue. Throws `INVALID` for what is no capability. */

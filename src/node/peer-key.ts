@@ -1,7 +1,8 @@
 /** The node's network identity: an ed25519 seed in a file of its own, made at the first start. Not a hotkey. */
-import { mkdir, open, readFile, rename } from 'node:fs/promises'
+import { open, readFile, rename } from 'node:fs/promises'
 import { join } from 'node:path'
 import { SubnetError } from '../base/errors.js'
+import { makeDirectory } from '../base/make-directory.js'
 import type { Random } from '../base/random.js'
 
 const SEED_BYTES = 32
@@ -23,7 +24,7 @@ export async function loadOrCreatePeerKey(directory: string, random: Random): Pr
     )
   }
   const seed = random.bytes(SEED_BYTES)
-  await mkdir(directory, { recursive: true, mode: 0o700 })
+  await makeDirectory(directory, 0o700)
   // Complete or absent: a crash leaves at most a temporary file.
   const temporary = `${path}.tmp`
   const file = await open(temporary, 'w', 0o600)

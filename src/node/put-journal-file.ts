@@ -2,10 +2,11 @@
  * The journal of one put of one file, as a file: `<directory>/<id>.json`, where the id says which bytes are put where and
  * how. Its owner alone may read it, for it holds the object's key.
  */
-import { mkdir, readdir, readFile, rm, stat } from 'node:fs/promises'
+import { readdir, readFile, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { z } from 'zod'
 import { toSubnetError } from '../base/errors.js'
+import { makeDirectory } from '../base/make-directory.js'
 import { sha256 } from '../crypto/hash.js'
 import { OBJECT_CLASSES, type ObjectClass } from '../redundancy/layout.js'
 import { PROFILE_NAMES, type ProfileName } from '../redundancy/profiles.js'
@@ -110,7 +111,7 @@ export class PutJournalFile implements PutJournal {
   }
 
   async save({ committing, ...record }: PutRecord): Promise<void> {
-    await mkdir(this.#directory, { recursive: true, mode: 0o700 }).catch((error: unknown) => {
+    await makeDirectory(this.#directory, 0o700).catch((error: unknown) => {
       throw toSubnetError(error, 'DISK', `making ${this.#directory}`)
     })
     const { path, sizeBytes, modifiedMs } = this.#source

@@ -2,11 +2,11 @@
  * One process at a time in a directory: a running node in its data, or a command in what it must not do twice. The lock is LevelDB's, held by the kernel for as long as the process lives: one
  * that was killed leaves nothing behind that somebody would have to remove.
  */
-import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Level } from 'level'
 import { type ErrorCode, SubnetError } from '../base/errors.js'
 import type { Startable } from '../base/lifecycle.js'
+import { makeDirectory } from '../base/make-directory.js'
 
 /** `data.reason` of the error for a directory that another process works in. */
 export const IN_USE = 'InUse'
@@ -30,8 +30,11 @@ export function dataLock(path: string, inUse = BY_A_NODE): Startable {
   let held: Level | undefined
   return {
     async start() {
+      await makeDirectory(path, 0o700).catch((cause: Error) => {
+        const text = `cannot make the data directory ${path}: ${cause.message}: name another with --db_root_path, or let this user make it`
+        throw new SubnetError('DISK', text, { cause, data: { path } })
+      })
       try {
-        await mkdir(path, { recursive: true, mode: 0o700 })
         const lock = new Level(join(path, NAME))
         await lock.open()
         held = lock

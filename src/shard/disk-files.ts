@@ -3,9 +3,10 @@
  * operation and record their order. It knows nothing of chunks.
  */
 import { constants } from 'node:fs'
-import { type FileHandle, mkdir, open, readdir, rm, statfs, unlink } from 'node:fs/promises'
+import { type FileHandle, open, readdir, rm, statfs, unlink } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
 import { SubnetError } from '../base/errors.js'
+import { makeDirectory } from '../base/make-directory.js'
 
 /** An open file. */
 export interface DiskFile {
@@ -42,7 +43,7 @@ export interface DiskFiles {
 export const nodeFiles: DiskFiles = {
   async makeDir(path) {
     const target = resolve(path)
-    const first = await mkdir(target, { recursive: true })
+    const first = await makeDirectory(target)
     if (first === undefined) return
     // Every directory that got a new name: the parents of those made, the lowest first.
     for (let made = target; made.length >= first.length; made = dirname(made)) {

@@ -359,7 +359,12 @@ class Upload {
           profile: init.profile.name,
           ...(init.class === 'private' ? { maskRoot: maskRootOf(init.objectKey) } : {}),
         },
-        parts: { nodes: [built.root, ...this.#nodes], leases },
+        parts: {
+          nodes: [built.root, ...this.#nodes],
+          leases,
+          // An earlier run may have had it counted, under the client key of that time.
+          ...(init.resumes ? { owner: objectSigner(init.objectKey) } : {}),
+        },
       },
       this.#components,
       this.#options,

@@ -193,6 +193,17 @@ describe('subnet-node: commands of a client', function () {
       })
     }
 
+    it('ends with 65 for what is no capability and no name, before anything is contacted', async () => {
+      const away = ['--subtensor.chain_endpoint', 'dev://127.0.0.1:1', '--timeout', '3600', '--json']
+      const commands = [['get'], ['get', '--car', '-o', join(home, 'car')], ['stat'], ['renew'], ['rm']]
+      for (const [command = '', ...rest] of commands) {
+        for (const object of ['subnet:garbage', unknown.slice(0, -1), 'a name']) {
+          const { code, stderr } = await cli([command, object, ...rest, ...away], { home })
+          assert.deepEqual([code, JSON.parse(stderr).error.code], [65, 'INVALID'], `${command} ${object}`)
+        }
+      }
+    })
+
     it('ends with 64 for words it does not know', async () => {
       const lines = [['nonsense'], ['put'], ['get', 'a', '--nonsense'], []]
       const results = await Promise.all(lines.map((args) => cli(args, { home })))
@@ -284,6 +295,19 @@ describe('subnet-node: nodes', function () {
     )
     assert.equal(result.code, 77)
     assert.equal(JSON.parse(result.stderr).error.reason, 'NoNeuronIdAvailable')
+  })
+
+  it('ends with 74 when its data directory cannot be made, and says what to do', async () => {
+    await using directory = await tempDir()
+    await using chain = await startChain([])
+    const args = ['--role', 'miner', '--json', '--log.level', 'silent', '--db_root_path', '/proc/nothing']
+    const result = await cli([...args, '--subtensor.chain_endpoint', chain.endpoint], {
+      home: directory.path,
+    })
+    assert.equal(result.code, 74)
+    const { error } = JSON.parse(result.stderr)
+    assert.equal(error.code, 'DISK')
+    assert.match(error.message, /cannot make .*\/proc\/nothing.* ENOENT.*: name another with --db_root_path/)
   })
 
   async function startChain(

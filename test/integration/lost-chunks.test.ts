@@ -22,6 +22,13 @@ class Memory {
   remove = async () => undefined
 }
 
+/** As of a process that ends between the commit and its answer, each time. */
+class KilledAtTheEnd extends Memory {
+  override save = async (record: PutRecord) => {
+    this.record = record
+  }
+}
+
 describe('a miner whose disk has lost chunks', function () {
   this.timeout(120_000)
   let network: LocalNetwork
@@ -93,6 +100,43 @@ describe('a miner whose disk has lost chunks', function () {
     assert.ok(Math.max(...told) > 0)
     assert.ok(sameBytes(await readBack(client, capability), bytes))
   })
+
+  for (const isPublic of [false, true]) {
+    it(`has what is lost of a ${isPublic ? 'public' : 'private'} object placed anew by the same put, from another client`, async () => {
+      const bytes = testBytes(`again ${isPublic}`, 3 * MIB)
+      const journal = new KilledAtTheEnd()
+      const options = { profile: 'copies', public: isPublic, journal } as const
+      const first = await client.storage.put([bytes], options)
+      const { ownerCapability, capability, holders } = first
+      const unread = async function* () {
+        assert.fail('nothing is lost: nothing is sent')
+        yield new Uint8Array(0)
+      }
+      assert.equal((await client.storage.put(unread(), options)).sentBytes, first.sentBytes)
+      const victim = network.nameOf(holders[0]?.hotkey ?? '')
+      await network.stopNode(victim)
+      await ruin(network.dataPath(victim))
+      await network.startNode(victim)
+      await network.ready()
+      await until(async () => (await outcomes()).get(victim) === 'fail', { deadlineMs: 20_000 })
+      const live = async () => (await client.storage.stat(capability)).weakest.live
+      await until(async () => (await outcomes()).get(victim) === undefined && (await live()) === 3, {
+        deadlineMs: 30_000,
+        title: 'the miner has told of all that is lost',
+      })
+      const other = await network.client()
+      const again = await other.storage.put([bytes], options)
+      assert.deepEqual([again.capability, again.resumed], [capability, true])
+      assert.ok(again.reusedBytes >= 3 * 3 * MIB, 'the others are sent nothing')
+      assert.equal(await live(), 4)
+      await until(async () => (await outcomes()).get(victim) === 'pass', { deadlineMs: 20_000 })
+      const others = network.miners.filter((name) => name !== victim)
+      await network.without(others, async () => {
+        assert.ok(sameBytes(await readBack(other, capability), bytes), 'it has all of it again')
+      })
+      await client.storage.release(ownerCapability)
+    })
+  }
 
   async function outcomes(): Promise<Map<string, string>> {
     const reports = await network.node('validator-0').audit()

@@ -118,7 +118,7 @@ class World {
         shards: partition,
         signer: this.#miner,
         head: this.#head,
-        health: { check: () => undefined },
+        health: { checkWrites: () => undefined },
         onDiskFailure: () => undefined,
         onCounted: () => undefined,
       },

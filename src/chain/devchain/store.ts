@@ -17,11 +17,12 @@ import {
   writeFileSync,
   writeSync,
 } from 'node:fs'
-import { mkdir, readdir, readFile, rm } from 'node:fs/promises'
+import { readdir, readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { toString as bytesToText, equals, fromString } from 'uint8arrays'
 import * as z from 'zod'
 import { invariant, SubnetError } from '../../base/errors.js'
+import { makeDirectory } from '../../base/make-directory.js'
 import type { BlockHead } from '../chain.js'
 import { type Block, nextBlock } from './block.js'
 import type { OperationOutcome } from './devchain.js'
@@ -90,7 +91,7 @@ export class DevchainStore {
   /** Reads what is there. Rejects with `DATA_DIR` when it is of another chain or damaged, `DISK` when it cannot be read. */
   async open(opening: StoreOpening): Promise<Restored> {
     try {
-      await mkdir(this.#path, { recursive: true, mode: 0o700 })
+      await makeDirectory(this.#path, 0o700)
       const secret = await this.#claim(opening)
       const numbers = (await readdir(this.#path)).flatMap((name) => /^(\d+)\.snapshot$/.exec(name)?.[1] ?? [])
       if (numbers.length === 0) {

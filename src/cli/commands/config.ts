@@ -1,8 +1,9 @@
 /** `subnet-node config init|show`: the settings file, and what is in force and why. */
-import { mkdir, writeFile } from 'node:fs/promises'
+import { writeFile } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import type { Command } from 'commander'
 import { SubnetError } from '../../base/errors.js'
+import { makeDirectory } from '../../base/make-directory.js'
 import { defaultConfigPath } from '../../config/load.js'
 import { configTemplate } from '../../config/resolve.js'
 import { SETTING_NAMES } from '../../config/settings.js'
@@ -36,7 +37,7 @@ export function addConfig(program: Command): void {
 
 async function initConfig(options: ConfigOptions): Promise<void> {
   const path = options.config ?? defaultConfigPath()
-  await mkdir(dirname(path), { recursive: true, mode: 0o700 })
+  await makeDirectory(dirname(path), 0o700)
   await writeFile(path, configTemplate(), { flag: 'wx', mode: 0o600 }).catch(
     (cause: NodeJS.ErrnoException) => {
       if (cause.code === 'EEXIST')

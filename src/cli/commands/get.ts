@@ -6,7 +6,7 @@ import { formatBytes, formatDuration } from '../../base/units.js'
 import type { SubnetClient } from '../../node/client.js'
 import type { ByteRange, DownloadProgress } from '../../transfer/download.js'
 import { readCarPart } from '../car-part.js'
-import { addClientOptions, type ClientCommandOptions, capabilityOf, withClient } from '../client-session.js'
+import { addClientOptions, type ClientCommandOptions, withObject } from '../client-session.js'
 import { addProgressOption, asWord } from '../options.js'
 import { Output } from '../output.js'
 import { PartFile } from '../part-file.js'
@@ -52,8 +52,7 @@ async function get(wanted: string, options: GetOptions): Promise<void> {
   }
   if (options.car === true && options.range !== undefined)
     throw new SubnetError('CONFIG', 'a CAR file has the whole object: give --car or --range')
-  await withClient(options, async (client, signal, config) => {
-    const capability = await capabilityOf(wanted, client, config)
+  await withObject(wanted, options, async (capability, client, signal) => {
     if (options.car === true) {
       await getCar(client, capability, options, output, signal)
       return

@@ -6,10 +6,9 @@ import type { Command } from 'commander'
 import {
   addClientOptions,
   type ClientCommandOptions,
-  capabilityOf,
   openCatalogue,
   timeOfBlock,
-  withClient,
+  withObject,
 } from '../client-session.js'
 import { wholeNumber } from '../options.js'
 import { Output } from '../output.js'
@@ -45,8 +44,7 @@ export function addRelease(program: Command): void {
 
 async function renew(object: string, options: RenewOptions): Promise<void> {
   const output = new Output(options)
-  await withClient(options, async (client, signal, config) => {
-    const capability = await capabilityOf(object, client, config)
+  await withObject(object, options, async (capability, client, signal, config) => {
     const { leaseBlocks } = options
     const terms = leaseBlocks === undefined ? { signal } : { signal, leaseBlocks }
     const { endBlock, miners } = await client.storage.renew(capability, terms)
@@ -60,8 +58,7 @@ async function renew(object: string, options: RenewOptions): Promise<void> {
 
 async function release(object: string, options: ClientCommandOptions): Promise<void> {
   const output = new Output(options)
-  await withClient(options, async (client, signal, config) => {
-    const capability = await capabilityOf(object, client, config)
+  await withObject(object, options, async (capability, client, signal, config) => {
     const { miners } = await client.storage.release(capability, { signal })
     output.result({ released: true, miners }, `released; ${miners} miners are told to drop it`)
     await openCatalogue(config).remove(capability)

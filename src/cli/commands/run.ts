@@ -21,6 +21,7 @@ import {
   type NodeStatus,
   type SubnetNode,
 } from '../../node/node.js'
+import type { DiskTrouble } from '../../roles/miner/disk-watch.js'
 import { DEVNET_HOUSEKEEPING } from '../../roles/miner/housekeeping.js'
 import { IN_USE } from '../../shard/data-lock.js'
 import { interruptSignal, whenAborted } from '../interrupt.js'
@@ -178,9 +179,13 @@ function statusText(status: NodeStatus): string {
     `  itself   ${registered ? 'registered' : 'NOT registered'}${validatorPermit ? ', with a permit' : ''}`,
     ...(status.minersUp === undefined ? [] : [`  miners   ${status.minersUp} answered lately`]),
     ...(status.budgetBytes === undefined ? [] : [`  offers   ${formatBytes(status.budgetBytes)}`]),
-    ...(status.diskTrouble === undefined ? [] : [`  disk     DOES NOT WORK: ${status.diskTrouble}`]),
+    ...(status.diskTrouble === undefined ? [] : [`  disk     ${diskText(status.diskTrouble)}`]),
     ...(shards ?? []),
   ].join('\n')
+}
+
+function diskText({ refuses, reason }: DiskTrouble): string {
+  return `${refuses === 'everything' ? 'DOES NOT WORK' : 'TAKES NOTHING, IS READ'}: ${reason}`
 }
 
 /** Nobody named a chain: the first node on this machine brings one along, the others join it. */

@@ -2,7 +2,7 @@
 import type { Command } from 'commander'
 import { formatBytes } from '../../base/units.js'
 import type { SegmentHealth } from '../../roles/client/object-status.js'
-import { addClientOptions, type ClientCommandOptions, capabilityOf, withClient } from '../client-session.js'
+import { addClientOptions, type ClientCommandOptions, withObject } from '../client-session.js'
 import { Output } from '../output.js'
 
 export function addStat(program: Command): void {
@@ -19,8 +19,7 @@ export function addStat(program: Command): void {
 
 async function stat(object: string, options: ClientCommandOptions): Promise<void> {
   const output = new Output(options)
-  await withClient(options, async (client, signal, config) => {
-    const capability = await capabilityOf(object, client, config)
+  await withObject(object, options, async (capability, client, signal) => {
     const status = await client.storage.stat(capability, { signal })
     const { weakest } = status
     const rows: readonly (readonly [string, string])[] = [

@@ -2,9 +2,10 @@
  * Where one run of a devnet keeps its nodes' data and logs. A devnet's chain ends with it, so its data is worthless
  * afterwards: a clean end removes it, and the next start removes what a killed run has left.
  */
-import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { SubnetError } from '../../base/errors.js'
+import { makeDirectory } from '../../base/make-directory.js'
 
 const PREFIX = 'devnet-'
 const PID_FILE = 'pid'
@@ -13,7 +14,7 @@ const PID_FILE = 'pid'
 export async function createRunDirectory(root: string): Promise<string> {
   const parent = join(root, 'dev')
   try {
-    await mkdir(parent, { recursive: true, mode: 0o700 })
+    await makeDirectory(parent, 0o700)
     const path = await mkdtemp(join(parent, PREFIX))
     await writeFile(join(path, PID_FILE), `${process.pid}\n`)
     return path

@@ -6,11 +6,12 @@ import { equals } from 'uint8arrays'
 import type { WireDomain } from '../../../protocols/common/signed.js'
 import type { KnownPeer } from '../../../protocols/hello/sessions.js'
 import type { OrderClient } from '../../../protocols/order/client.js'
+import { LOCATE_SEGMENTS_MAX } from '../../../protocols/order/messages.js'
 import { type AbortOptions, childSignal } from '../../base/abort.js'
 import { type ErrorCode, isSubnetError, SubnetError } from '../../base/errors.js'
 import type { SubnetView } from '../../chain/subnet-view.js'
 import { toSs58 } from '../../crypto/keys.js'
-import { PROFILES, type ProfileName } from '../../redundancy/profiles.js'
+import { manifestQuorum, PROFILES, type ProfileName } from '../../redundancy/profiles.js'
 import { OBJECT_KEY_BYTES } from '../../redundancy/seal.js'
 import { lost } from '../../transfer/commit.js'
 import type { PutJournal, PutRecord } from '../../transfer/put-journal.js'
@@ -170,18 +171,38 @@ class Put {
     this.#task = task
   }
 
-  /** The report of an earlier run that was interrupted after this validator had counted the object. */
+  /**
+   * The report of an earlier run that was interrupted after this validator had counted the object; `undefined` when some
+   * of what it promised is lost by now, for that is to be placed anew.
+   */
   async committed(options: PutOptions): Promise<UploadReport | undefined> {
-    const { validator, record } = this.#task
+    const { record } = this.#task
     if (record.committing === undefined) return undefined
     try {
-      const question = { object: record.committing.address, firstSegment: 0, segments: 0 }
-      await this.#components.orders.locate(validator, question, options)
-      return record.committing
+      return (await this.#isHeld(record.committing, options)) ? record.committing : undefined
     } catch (error) {
       if (isSubnetError(error, 'NOT_FOUND')) return undefined
       throw error
     }
+  }
+
+  /** Whether the validator knows holders for as much of every segment, and of every node, as the report says. */
+  async #isHeld(report: UploadReport, options: AbortOptions): Promise<boolean> {
+    const { validator, record } = this.#task
+    const { address: object, segments: total, weakestReceipts, fullReceipts } = report
+    const isHeld = (holders: readonly number[]) => holders.length > 0
+    for (
+      let firstSegment = 0;
+      firstSegment === 0 || firstSegment < total;
+      firstSegment += LOCATE_SEGMENTS_MAX
+    ) {
+      const question = { object, firstSegment, segments: Math.min(LOCATE_SEGMENTS_MAX, total - firstSegment) }
+      const { nodes, segments } = await this.#components.orders.locate(validator, question, options)
+      if (nodes.some(({ length }) => length < manifestQuorum(PROFILES[record.profile]))) return false
+      for (const chunks of segments)
+        if (chunks.length - chunks.filter(isHeld).length > fullReceipts - weakestReceipts) return false
+    }
+    return true
   }
 
   /** As `upload`; a validator that has no permit any more is lost, for no miner keeps anything in its name. */

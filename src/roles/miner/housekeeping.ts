@@ -2,7 +2,7 @@
 export interface Housekeeping {
   /** Between two looks whether the disk works. */
   readonly diskIntervalMs: number
-  /** A disk that takes longer for a small file hangs. */
+  /** A disk that takes longer for a small file is not written, and one that takes longer for a leaf hangs. */
   readonly diskTimeoutMs: number
   /** In which every chunk is read again. */
   readonly scrubPeriodMs: number

@@ -4,7 +4,7 @@
  * listed, for the validator to hear. Nothing is called lost because of a disk that is away for an hour.
  */
 import { toString as bytesToText, equals } from 'uint8arrays'
-import { isSubnetError } from '../../base/errors.js'
+import { isSubnetError, SubnetError } from '../../base/errors.js'
 import type { Logger } from '../../base/log.js'
 import { Semaphore } from '../../base/semaphore.js'
 import { LeafHasher } from '../../crypto/merkle.js'
@@ -71,6 +71,12 @@ export class Inspector {
     )
     return 'lost'
   }
+}
+
+/** Throws `UNAVAILABLE` when nothing can be said of the chunk now. */
+export function checkSure(finding: Finding): void {
+  if (finding === 'unsure')
+    throw new SubnetError('UNAVAILABLE', 'the chunk cannot be read now, and may not be lost')
 }
 
 /** Body, tree and leaves are what they were when the chunk was taken. False too when the body cannot be read. */

@@ -30,7 +30,8 @@ import { openLevelIndex } from '../../shard/level-index.js'
 import { createPartitionStore, type PartitionStore } from '../../shard/partition-store.js'
 import { type AdvertiserMessage, advertiser } from './advertiser.js'
 import { Allowance, type AllowanceInit } from './allowance.js'
-import { DiskHealth, type DiskWatchMessage, diskWatch } from './disk-watch.js'
+import { DiskHealth, type DiskTrouble, type DiskWatchMessage, diskWatch } from './disk-watch.js'
+import { readDrawn } from './drawn-chunk.js'
 import type { Housekeeping } from './housekeeping.js'
 import { Inspector } from './inspector.js'
 import { type KeeperMessage, keeper } from './keeper.js'
@@ -103,8 +104,8 @@ export interface HeldShard extends Traffic {
 export interface HeldStatus {
   readonly budgetBytes: number
   readonly shards: readonly HeldShard[]
-  /** Why nothing is served; `undefined` while the disk works. */
-  readonly diskTrouble: string | undefined
+  /** What is refused because of the disk, and why; `undefined` while it works. */
+  readonly diskTrouble: DiskTrouble | undefined
 }
 
 export class Miner implements Startable {
@@ -231,7 +232,8 @@ export class Miner implements Startable {
           health: this.#health,
           clock,
           logger,
-          probe: () => probeDisk(nodeFiles, path, probeBytes(random)),
+          probeWrites: () => probeDisk(nodeFiles, path, probeBytes(random)),
+          probeReads: () => readDrawn(shards.all(), random),
           reopen: () => shards.reopenFailed(),
         },
         { intervalMs: housekeeping.diskIntervalMs, timeoutMs: housekeeping.diskTimeoutMs },

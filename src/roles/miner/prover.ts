@@ -13,14 +13,14 @@ import type { Signer } from '../../crypto/keys.js'
 import { hasLeaves, LEAF_BYTES, proveRange } from '../../crypto/merkle.js'
 import type { Shard } from '../../shard/shard.js'
 import type { DiskHealth } from './disk-watch.js'
-import type { Inspector } from './inspector.js'
+import { checkSure, type Inspector } from './inspector.js'
 import type { AllShards } from './retrieve-service.js'
 import { findChunk } from './retrieve-service.js'
 
 export interface ProverComponents {
   readonly shards: AllShards
   readonly signer: Signer
-  readonly health: Pick<DiskHealth, 'check'>
+  readonly health: Pick<DiskHealth, 'checkReads'>
   readonly inspector: Pick<Inspector, 'inspect'>
   readonly logger: Logger
 }
@@ -35,7 +35,7 @@ export class Prover implements ChallengeHandler {
   }
 
   async prove(challenge: Challenge): Promise<Answer> {
-    this.#components.health.check()
+    this.#components.health.checkReads()
     // All at once: one after the other, each would wait for its turn on a busy machine.
     const samples = await Promise.all(challenge.samples.map(([digest, leaf]) => this.#sample(digest, leaf)))
     return signAnswer(this.#components.signer, this.#domain, challenge, samples)
@@ -56,7 +56,8 @@ export class Prover implements ChallengeHandler {
     if (answer !== undefined) return answer
     const finding = await inspector.inspect(shard, digest)
     // Not "lost" because the disk is away.
-    health.check()
+    health.checkReads()
+    checkSure(finding)
     const again = finding === 'whole' ? await leafOf(shard, digest, leaf, lengthBytes) : undefined
     return again ?? { type: 'lost' }
   }

@@ -15,7 +15,7 @@ import { hasLeaves, LEAF_BYTES, proveRange } from '../../crypto/merkle.js'
 import type { HeldChunk, Shard } from '../../shard/shard.js'
 import type { Allowance } from './allowance.js'
 import type { DiskHealth } from './disk-watch.js'
-import type { Inspector } from './inspector.js'
+import { checkSure, type Inspector } from './inspector.js'
 import type { KeeperMessage, OrderTerms, ShardSource } from './keeper.js'
 import type { Receipts } from './receipts.js'
 import { orderTerms } from './store-service.js'
@@ -35,7 +35,7 @@ export interface RetrieveServiceComponents {
   /** For those who show no order. */
   readonly allowance: Allowance
   readonly receipts: Pick<Receipts, 'account'>
-  readonly health: Pick<DiskHealth, 'check'>
+  readonly health: Pick<DiskHealth, 'checkReads'>
   readonly inspector: Pick<Inspector, 'inspect'>
 }
 
@@ -87,7 +87,7 @@ export class RetrieveService implements RetrieveHandler, HaveHandler {
   }
 
   async have(digests: readonly Uint8Array[]): Promise<readonly boolean[]> {
-    this.#components.health.check()
+    this.#components.health.checkReads()
     const held: boolean[] = []
     for (const digest of digests) {
       held.push(await isHeld(this.#components.shards.all(), digest))
@@ -107,7 +107,7 @@ export class RetrieveService implements RetrieveHandler, HaveHandler {
     spend: (sizeBytes: number) => Promise<void>,
   ): Promise<ChunkRange> {
     const { shards, health, inspector } = this.#components
-    health.check()
+    health.checkReads()
     const { shard, chunk } = await findChunk(shards, digest, likely)
     const { info } = chunk
     const leafCount = Math.ceil(info.sizeBytes / LEAF_BYTES)
@@ -150,7 +150,8 @@ export class RetrieveService implements RetrieveHandler, HaveHandler {
     } catch (error) {
       if (!isSubnetError(error, 'DISK')) throw error
       const finding = await inspector.inspect(shard, digest)
-      health.check()
+      health.checkReads()
+      checkSure(finding)
       if (finding !== 'whole')
         throw new SubnetError('NOT_FOUND', 'the chunk cannot be read', { cause: error })
       return await shard.read(digest, offset, lengthBytes)

@@ -5,8 +5,9 @@
 import type { Behavior } from '../../actor/behavior.js'
 import type { Clock } from '../../base/clock.js'
 import type { Logger } from '../../base/log.js'
-import { type Random, randomFraction } from '../../base/random.js'
-import type { ChunkInfo, Shard } from '../../shard/shard.js'
+import type { Random } from '../../base/random.js'
+import type { Shard } from '../../shard/shard.js'
+import { drawShard, nextChunk } from './drawn-chunk.js'
 import type { Inspector } from './inspector.js'
 
 export interface ScrubberComponents {
@@ -72,11 +73,12 @@ export async function scrubNext(
   const { shards, inspector, clock } = components
   const all = [...shards.all()]
   const heldBytes = all.reduce((sum, shard) => sum + shard.usage().bytes, 0)
-  const shard = drawByBytes(all, heldBytes, components.random)
+  // All are through at the same time.
+  const shard = drawShard(all, components.random)
   if (shard === undefined) return PAUSE_MAX_MS
   const walk = walks.get(shard) ?? { at: await shard.scrubbed(), notedMs: clock.monotonicMs() }
   walks.set(shard, walk)
-  const next = (await firstAfter(shard, walk.at)) ?? (await firstAfter(shard, undefined))
+  const next = await nextChunk(shard, walk.at)
   if (next === undefined) return PAUSE_MAX_MS
   // Not passed over when the disk is away: the walk goes on from here when it is back.
   if ((await inspector.inspect(shard, next.digest)) === 'unsure') return FIRST_PAUSE_MS
@@ -86,19 +88,4 @@ export async function scrubNext(
     walk.notedMs = clock.monotonicMs()
   }
   return Math.min(PAUSE_MAX_MS, (periodMs * next.sizeBytes) / heldBytes)
-}
-
-/** Each shard as often as it is large, so that all are through at the same time. */
-function drawByBytes(shards: readonly Shard[], heldBytes: number, random: Random): Shard | undefined {
-  let at = randomFraction(random) * heldBytes
-  for (const shard of shards) {
-    at -= shard.usage().bytes
-    if (at < 0) return shard
-  }
-  return undefined
-}
-
-async function firstAfter(shard: Shard, digest: Uint8Array | undefined): Promise<ChunkInfo | undefined> {
-  for await (const info of shard.chunks(digest)) return info
-  return undefined
 }

@@ -14,6 +14,7 @@ import type { LeaseRequest, Reservation, StoreHandler } from '../../../protocols
 import type { Ref } from '../../actor/behavior.js'
 import { isSubnetError, SubnetError } from '../../base/errors.js'
 import { Semaphore } from '../../base/semaphore.js'
+import { sha256 } from '../../crypto/hash.js'
 import type { Signer } from '../../crypto/keys.js'
 import { toSs58 } from '../../crypto/keys.js'
 import type { EndedChunks, Shard } from '../../shard/shard.js'
@@ -36,7 +37,7 @@ export interface StoreServiceComponents {
   readonly signer: Signer
   /** Our newest head. */
   readonly head: { readonly block: number }
-  readonly health: Pick<DiskHealth, 'check'>
+  readonly health: Pick<DiskHealth, 'checkWrites'>
   /** Told that the disk failed. */
   readonly onDiskFailure: () => void
   /** Told of every lease that counts from now on. */
@@ -58,7 +59,7 @@ export class StoreService implements StoreHandler, LeaseHandler {
 
   async reserve(order: Order, sizeBytes: number): Promise<Reservation> {
     const { keeper, health, onDiskFailure } = this.#components
-    health.check()
+    health.checkWrites()
     const shard = this.#shard(order.validator)
     const ticket = await keeper.ask('reserve', { order: orderTerms(order), sizeBytes })
     await this.#makeRoom(shard, ticket)
@@ -93,7 +94,7 @@ export class StoreService implements StoreHandler, LeaseHandler {
    */
   async have(order: Order, digests: readonly Uint8Array[]): Promise<boolean[]> {
     const { keeper, head, health } = this.#components
-    health.check()
+    health.checkWrites()
     const shard = this.#shard(order.validator)
     const { expiresBlock, serial } = order
     const chunks = await Promise.all(digests.map((digest) => shard.describe(digest)))
@@ -113,7 +114,7 @@ export class StoreService implements StoreHandler, LeaseHandler {
   }
 
   async lease(order: Order, request: LeaseRequest): Promise<SignedLease> {
-    this.#components.health.check()
+    this.#components.health.checkWrites()
     if (request.endBlock > order.leaseEndBlock) {
       throw new SubnetError('REFUSED', `the order permits leases until block ${order.leaseEndBlock}`)
     }
@@ -135,7 +136,6 @@ export class StoreService implements StoreHandler, LeaseHandler {
         encodeMessage([request.entries, request.endBlock]),
       ] as const
       if (equals(...same)) return counted
-      throw new SubnetError('REFUSED', 'the object has a lease that counts')
     }
     const signed = signLease(this.#components.signer, this.#domain, {
       object: request.object,
@@ -145,13 +145,23 @@ export class StoreService implements StoreHandler, LeaseHandler {
       startBlock: this.#components.head.block,
       endBlock: request.endBlock,
     })
-    await this.#keepLease(shard, signed)
+    // Anybody with an order may ask: only the validator's signature lets it take the place of one that counts.
+    const name = counted === undefined ? request.object : successorOf(request.object)
+    await this.#keepLease(shard, signed, { name })
     return signed
   }
 
   async confirm(validator: Uint8Array, object: Uint8Array, validatorSignature: Uint8Array): Promise<void> {
+    this.#components.health.checkWrites()
     const shard = this.#shard(validator)
     const kept = await this.#kept(shard, validator, object)
+    const successor = await this.#successor(shard, object)
+    if (successor !== undefined && this.#isCounted(successor.lease, validatorSignature)) {
+      await this.#keepLease(shard, { ...successor, validatorSignature })
+      await this.#forgetSuccessor(shard, object)
+      this.#components.onCounted(successor.lease)
+      return
+    }
     checkLeaseCounted(kept.lease, validatorSignature, this.#domain)
     if (kept.validatorSignature === undefined) {
       await this.#keepLease(shard, { ...kept, validatorSignature })
@@ -160,6 +170,7 @@ export class StoreService implements StoreHandler, LeaseHandler {
   }
 
   async renew(validator: Uint8Array, renewal: Renewal): Promise<Uint8Array> {
+    this.#components.health.checkWrites()
     const { object, endBlock, validatorSignature } = renewal
     const shard = this.#shard(validator)
     const kept = await this.#kept(shard, validator, object)
@@ -168,20 +179,24 @@ export class StoreService implements StoreHandler, LeaseHandler {
     const signed = signLease(this.#components.signer, this.#domain, { ...kept.lease, endBlock })
     checkLeaseCounted(signed.lease, validatorSignature, this.#domain)
     const lost = await this.#missing(shard, signed.lease)
-    await this.#keepLease(shard, { ...signed, validatorSignature }, lost)
+    await this.#keepLease(shard, { ...signed, validatorSignature }, { lost })
     // Signed for and not there: said before the renewed lease is audited.
     for (const digest of lost) await shard.lose(digest, endBlock)
     return signed.minerSignature
   }
 
   async release(validator: Uint8Array, object: Uint8Array): Promise<void> {
+    this.#components.health.checkWrites()
     const shard = this.#shard(validator)
     const { lease } = await this.#kept(shard, validator, object)
+    const successor = await this.#successor(shard, object)
     const trashUntilBlock = this.#components.head.block + this.#trashBlocks
     await this.#change.run(async () => {
-      const digests = lease.entries.map(([digest]) => digest)
+      const entries = [...lease.entries, ...(successor?.lease.entries ?? [])]
+      const digests = entries.map(([digest]) => digest)
       const ended = await endedChunks(shard, object, digests, this.#components.head.block)
       await shard.endLease(object, ended, trashUntilBlock)
+      await this.#forgetSuccessor(shard, object)
     })
   }
 
@@ -194,7 +209,28 @@ export class StoreService implements StoreHandler, LeaseHandler {
     return kept
   }
 
-  /** A lease that counts and goes on. Anybody with an order may ask for another one: it must not take its place. */
+  /** The lease that is to take the place of the object's, once it counts. */
+  async #successor(shard: Shard, object: Uint8Array): Promise<SignedLease | undefined> {
+    const bytes = await shard.lease(successorOf(object))
+    return bytes === undefined ? undefined : decodeMessage(keptLeaseSchema, bytes, 'kept lease')
+  }
+
+  /** What it names is the object's lease's to keep, or to end. */
+  async #forgetSuccessor(shard: Shard, object: Uint8Array): Promise<void> {
+    await shard.endLease(successorOf(object), { trash: [], keep: [] }, this.#components.head.block)
+  }
+
+  #isCounted(lease: Lease, validatorSignature: Uint8Array): boolean {
+    try {
+      checkLeaseCounted(lease, validatorSignature, this.#domain)
+      return true
+    } catch (error) {
+      if (isSubnetError(error, 'BAD_SIGNATURE')) return false
+      throw error
+    }
+  }
+
+  /** A lease that counts and goes on. */
   async #counted(shard: Shard, object: Uint8Array): Promise<SignedLease | undefined> {
     const bytes = await shard.lease(object)
     if (bytes === undefined) return undefined
@@ -206,11 +242,16 @@ export class StoreService implements StoreHandler, LeaseHandler {
   async #keepLease(
     shard: Shard,
     kept: SignedLease & { readonly validatorSignature?: Uint8Array },
-    lost: readonly Uint8Array[] = [],
+    { name = kept.lease.object, lost = [] }: KeepOptions = {},
   ): Promise<void> {
-    const { object, endBlock, entries } = kept.lease
+    const { endBlock, entries } = kept.lease
     const digests = entries.map(([digest]) => digest).filter((digest) => !lost.includes(digest))
-    const row = { object, bytes: encodeMessage(kept), endBlock, forgetsBlock: endBlock + this.#trashBlocks }
+    const row = {
+      object: name,
+      bytes: encodeMessage(kept),
+      endBlock,
+      forgetsBlock: endBlock + this.#trashBlocks,
+    }
     await this.#change.run(() => shard.putLease({ ...row, digests }))
   }
 
@@ -242,6 +283,18 @@ export class StoreService implements StoreHandler, LeaseHandler {
       throw new SubnetError('NO_SPACE', `there is no shard for ${address} in the partition plan`)
     return shard
   }
+}
+
+interface KeepOptions {
+  /** Under which it is kept: the object's by default. */
+  readonly name?: Uint8Array
+  /** What of it is not on the disk. */
+  readonly lost?: readonly Uint8Array[]
+}
+
+/** Under which a lease waits to take the place of the object's: a row as any other, which ends by itself if it never does. */
+function successorOf(object: Uint8Array): Uint8Array {
+  return sha256(encodeMessage(['miner-lease-successor/0', object]))
 }
 
 /**

@@ -17,6 +17,8 @@ import { maskCommitment } from '../../redundancy/mask.js'
 import { durableQuorum, groupCap, manifestQuorum, shrinkProfile } from '../../redundancy/profiles.js'
 import type { SegmentHolders } from './ledger-rows.js'
 
+type UnsignedCommit = Omit<CommitRequest, 'sender'>
+
 export interface CommitCheck {
   readonly domain: WireDomain
   /** Our own hotkey. */
@@ -40,7 +42,7 @@ export interface CheckedCommit {
 }
 
 /** Throws `INVALID`, `MISMATCH`, `BAD_SIGNATURE` or `REFUSED` for what is wrong, `NOT_DURABLE` for what is too little. */
-export function checkCommit(commit: CommitRequest, check: CommitCheck): CheckedCommit {
+export function checkCommit(commit: UnsignedCommit, check: CommitCheck): CheckedCommit {
   const { manifest, nodes, dagNodes, segments } = readManifest(commit)
   const nodeHolders: number[][] = nodes.map(() => [])
   const dagHolders: number[][] = dagNodes.map(() => [])
@@ -87,7 +89,7 @@ interface ReadManifest {
   readonly segments: readonly (readonly ChunkReference[])[]
 }
 
-function readManifest({ body, nodes }: CommitRequest): ReadManifest {
+function readManifest({ body, nodes }: UnsignedCommit): ReadManifest {
   const [root, ...lists] = nodes
   if (root === undefined) throw new SubnetError('INVALID', 'commit: no manifest')
   const manifest = parseManifestRoot(root)
@@ -120,7 +122,7 @@ function readManifest({ body, nodes }: CommitRequest): ReadManifest {
   }
 }
 
-function checkParties(lease: Lease, commit: CommitRequest, check: CommitCheck): void {
+function checkParties(lease: Lease, commit: UnsignedCommit, check: CommitCheck): void {
   const miner = toSs58(lease.miner)
   if (!sameKey(lease.object, commit.body.object))
     throw new SubnetError('MISMATCH', 'lease: it is of another object')

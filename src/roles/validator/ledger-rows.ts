@@ -12,6 +12,7 @@ import { CANDIDATES_MAX, COPIED_NODES_MAX, profileField } from '../../../protoco
 import { invariant } from '../../base/errors.js'
 import { DIGEST_BYTES } from '../../crypto/hash.js'
 import { MASK_ROOT_BYTES } from '../../redundancy/mask.js'
+import { after } from './ledger-database.js'
 
 /** Positions, in the row's `miners`, of those who hold each chunk (or node) in turn. */
 export const segmentHoldersSchema = z.array(z.array(integer(0, CANDIDATES_MAX - 1)).max(CANDIDATES_MAX))
@@ -57,6 +58,15 @@ const NONCE = Buffer.from('nonce/')
 
 export function objectKey(object: Uint8Array): Uint8Array {
   return Buffer.concat([OBJECT, object])
+}
+
+/** Rows of objects behind this one, or of all. */
+export function objectRange(last: Uint8Array | undefined): { gt: Uint8Array; lt: Uint8Array } {
+  return { gt: last === undefined ? OBJECT : objectKey(last), lt: after(OBJECT) }
+}
+
+export function objectOfKey(key: Uint8Array): Uint8Array {
+  return Uint8Array.from(key.subarray(OBJECT.length))
 }
 
 export function segmentKey(object: Uint8Array, segment: number): Uint8Array {

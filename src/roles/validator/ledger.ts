@@ -3,20 +3,22 @@
  * (`miner-ledger.ts`), one more the objects and the requests already seen. Everything acknowledged is synced; the object's
  * row is written last, so an object is either counted whole or not at all.
  */
-import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { decodeMessage, encodeMessage } from '../../../protocols/common/schema.js'
 import { sameKey } from '../../../protocols/common/signed.js'
 import type { KeptLease } from '../../../protocols/lease/lease.js'
 import { SubnetError } from '../../base/errors.js'
 import type { Startable } from '../../base/lifecycle.js'
-import { toSs58 } from '../../crypto/keys.js'
+import { makeDirectory } from '../../base/make-directory.js'
+import { fromSs58, toSs58 } from '../../crypto/keys.js'
 import { type Database, openDatabase } from './ledger-database.js'
 import type { LeasedChunk, ObjectRow, SegmentHolders } from './ledger-rows.js'
 import {
   nonceKey,
   nonceRange,
   objectKey,
+  objectOfKey,
+  objectRange,
   objectRowSchema,
   segmentHoldersSchema,
   segmentKey,
@@ -32,18 +34,32 @@ export interface LedgerEntry {
   readonly leases: readonly KeptLease[]
 }
 
+/** A page of objects, and where the next one begins. */
+export interface EndedPage {
+  readonly ended: readonly Uint8Array[]
+  readonly last: Uint8Array | undefined
+}
+
+/** A page of leases that no row names, and where the next one begins. */
+export interface LeftPage {
+  readonly left: readonly Uint8Array[]
+  readonly last: Uint8Array | undefined
+}
+
 export class Ledger implements Startable {
   readonly #path: string
   #objects: Database | undefined
   readonly #remembering = new Set<string>()
   readonly #miners = new Map<string, Promise<MinerLedger>>()
+  /** By object: settles when the last change of it that was begun has ended. */
+  readonly #changing = new Map<string, Promise<void>>()
 
   constructor(path: string) {
     this.#path = path
   }
 
   async start(): Promise<void> {
-    await mkdir(join(this.#path, 'miners'), { recursive: true, mode: 0o700 })
+    await makeDirectory(join(this.#path, 'miners'), 0o700)
     this.#objects = await openDatabase(join(this.#path, 'objects'))
   }
 
@@ -80,24 +96,7 @@ export class Ledger implements Startable {
 
   /** Durable when it resolves. Recording the same object again replaces its row and its leases. */
   async record(entry: LedgerEntry): Promise<void> {
-    const before = await this.object(entry.object)
-    await Promise.all(
-      entry.leases.map(async (kept) => (await this.#miner(toSs58(kept.lease.miner))).record(kept)),
-    )
-    await this.#db.batch(
-      [
-        ...entry.segments.map((holders, segment) => ({
-          type: 'put' as const,
-          key: segmentKey(entry.object, segment),
-          value: encodeMessage(holders),
-        })),
-        { type: 'put' as const, key: objectKey(entry.object), value: encodeMessage(entry.row) },
-      ],
-      { sync: true },
-    )
-    const isIn = (miner: Uint8Array) => entry.row.miners.some((other) => sameKey(other, miner))
-    const dropped = (before?.miners ?? []).filter((miner) => !isIn(miner))
-    await Promise.all(dropped.map(async (miner) => (await this.#miner(toSs58(miner))).forget(entry.object)))
+    await this.#alone(entry.object, () => this.#record(entry))
   }
 
   async object(object: Uint8Array): Promise<ObjectRow | undefined> {
@@ -172,16 +171,70 @@ export class Ledger implements Startable {
 
   /** Raises the end of the object; each of its miners is to be told. Durable when it resolves. */
   async renew(object: Uint8Array, row: ObjectRow, endBlock: number): Promise<void> {
-    await this.#ofEach(row, (miner) => miner.wantRenewal(object, endBlock))
-    await this.#db.put(objectKey(object), encodeMessage({ ...row, endBlock }), { sync: true })
+    await this.#alone(object, async () => {
+      await this.#ofEach(row, (miner) => miner.wantRenewal(object, endBlock))
+      await this.#db.put(objectKey(object), encodeMessage({ ...row, endBlock }), { sync: true })
+    })
   }
 
   /** Forgets the object; each of its miners is to be told. Durable when it resolves. */
   async release(object: Uint8Array, row: ObjectRow): Promise<void> {
-    // The row last: as long as it is there the owner can ask again.
-    await this.#ofEach(row, (miner) => miner.wantRelease(object))
-    await this.#db.clear({ gte: segmentKey(object, 0), lt: segmentKey(object, row.segments) })
-    await this.#db.del(objectKey(object), { sync: true })
+    await this.#alone(object, async () => {
+      // The row last: as long as it is there the owner can ask again.
+      await this.#ofEach(row, (miner) => miner.wantRelease(object))
+      await this.#drop(object, row)
+    })
+  }
+
+  /** Of so many objects behind `after` those that ended at this block or earlier; `last` of all, unless there are no more. */
+  async endedObjects(endedBlock: number, after: Uint8Array | undefined, limit: number): Promise<EndedPage> {
+    const rows = await this.#db.iterator({ ...objectRange(after), limit }).all()
+    const ended = rows.flatMap(([key, value]) => {
+      const { endBlock } = decodeMessage(objectRowSchema, value, 'ledger row')
+      return endBlock <= endedBlock ? [objectOfKey(key)] : []
+    })
+    const [last] = rows[limit - 1] ?? []
+    return { ended, last: last === undefined ? undefined : objectOfKey(last) }
+  }
+
+  /**
+   * Forgets an object, and its leases, if all of them ended at this block or earlier; else the leases that did. Resolves
+   * with how many. Cut off in between it is done by another call: the row is last.
+   */
+  async forgetEnded(object: Uint8Array, endedBlock: number): Promise<number> {
+    return await this.#alone(object, async () => {
+      const row = await this.object(object)
+      // Renewed or recorded anew meanwhile.
+      if (row === undefined || row.endBlock > endedBlock) return 0
+      let forgotten = 0
+      for (const miner of row.miners) {
+        if (await (await this.#miner(toSs58(miner))).forgetEnded(object, endedBlock)) forgotten += 1
+      }
+      if (forgotten === row.miners.length) await this.#drop(object, row)
+      return forgotten
+    })
+  }
+
+  /** Miners whose ledgers are open: at least all that were visited. */
+  openMiners(): string[] {
+    return [...this.#miners.keys()]
+  }
+
+  /** Of so many leases of the miner behind `after` the objects of those that do not count; `last` as `endedObjects`. */
+  async leftLeases(miner: string, after: Uint8Array | undefined, limit: number): Promise<LeftPage> {
+    const objects = await (await this.#miner(miner)).objects(after, limit)
+    const key = fromSs58(miner)
+    const left: Uint8Array[] = []
+    for (const object of objects) if (!(await this.counts(object, key))) left.push(object)
+    return { left, last: objects.length < limit ? undefined : objects.at(-1) }
+  }
+
+  /** Forgets a lease that does not count and ended at this block or earlier. */
+  async forgetLeft(miner: string, object: Uint8Array, endedBlock: number): Promise<boolean> {
+    return await this.#alone(object, async () => {
+      if (await this.counts(object, fromSs58(miner))) return false
+      return await (await this.#miner(miner)).forgetEnded(object, endedBlock)
+    })
   }
 
   /** Leases that the miner has not signed with their later end, and that end. */
@@ -204,6 +257,48 @@ export class Ledger implements Startable {
   /** With it goes the lease. */
   async released(miner: string, object: Uint8Array): Promise<void> {
     await (await this.#miner(miner)).released(object)
+  }
+
+  async #record(entry: LedgerEntry): Promise<void> {
+    const before = await this.object(entry.object)
+    await Promise.all(
+      entry.leases.map(async (kept) => (await this.#miner(toSs58(kept.lease.miner))).record(kept)),
+    )
+    await this.#db.batch(
+      [
+        ...entry.segments.map((holders, segment) => ({
+          type: 'put' as const,
+          key: segmentKey(entry.object, segment),
+          value: encodeMessage(holders),
+        })),
+        { type: 'put' as const, key: objectKey(entry.object), value: encodeMessage(entry.row) },
+      ],
+      { sync: true },
+    )
+    const isIn = (miner: Uint8Array) => entry.row.miners.some((other) => sameKey(other, miner))
+    const dropped = (before?.miners ?? []).filter((miner) => !isIn(miner))
+    await Promise.all(dropped.map(async (miner) => (await this.#miner(toSs58(miner))).forget(entry.object)))
+  }
+
+  /** Changes of one object one after the other: what is forgotten must not have been recorded anew meanwhile. */
+  async #alone<T>(object: Uint8Array, work: () => Promise<T>): Promise<T> {
+    const name = Buffer.from(object).toString('hex')
+    const running = (this.#changing.get(name) ?? Promise.resolve()).then(work)
+    const ended = running.then(
+      () => undefined,
+      () => undefined,
+    )
+    this.#changing.set(name, ended)
+    try {
+      return await running
+    } finally {
+      if (this.#changing.get(name) === ended) this.#changing.delete(name)
+    }
+  }
+
+  async #drop(object: Uint8Array, { segments }: ObjectRow): Promise<void> {
+    await this.#db.clear({ gte: segmentKey(object, 0), lt: segmentKey(object, segments) })
+    await this.#db.del(objectKey(object), { sync: true })
   }
 
   async #ofEach(row: ObjectRow, work: (miner: MinerLedger) => Promise<void>): Promise<void> {

@@ -124,6 +124,23 @@ export class MinerLedger {
     })
   }
 
+  /** As `forget`, if the lease ended at this block or earlier, or there is none; false for one that did not. */
+  async forgetEnded(object: Uint8Array, endedBlock: number): Promise<boolean> {
+    return await this.#turn.run(async () => {
+      const kept = await this.#lease(object)
+      if (kept !== undefined && kept.lease.endBlock > endedBlock) return false
+      await this.#database.batch([...(await this.#forgetting(object))], { sync: true })
+      return true
+    })
+  }
+
+  /** Objects of leases in the order of the keys, behind `last`. */
+  async objects(last: Uint8Array | undefined, limit: number): Promise<Uint8Array[]> {
+    const gt = last === undefined ? LEASE : keyOf(LEASE, last)
+    const keys = await this.#database.keys({ gt, lt: after(LEASE), limit }).all()
+    return keys.map((key) => Uint8Array.from(key.subarray(LEASE.length)))
+  }
+
   async *leases(): AsyncGenerator<KeptLease> {
     for await (const object of this.#objects(LEASE)) {
       const kept = await this.#lease(object)

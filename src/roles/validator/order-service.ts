@@ -111,7 +111,7 @@ export class OrderService implements OrderHandler {
       validatorSignature: countersignLease(signer, this.#domain, signed.lease),
     }))
     const { object, profile, maskRoot } = commit.body
-    await this.#refuseForeign(object, client)
+    await this.#checkSender(client, commit, checked.manifest.signer)
     const row: ObjectRow = {
       profile,
       client,
@@ -197,8 +197,15 @@ export class OrderService implements OrderHandler {
     return sha256(encodeMessage(['subnet-place/1', genesis, netuid, this.#components.signer.publicKey, put]))
   }
 
-  /** An object keeps its first owner: another client may not replace its row. */
-  async #refuseForeign(object: Uint8Array, client: Uint8Array): Promise<void> {
+  /** Whoever has the object's own key may replace its row; any other client only the row that it has made. */
+  async #checkSender(
+    client: Uint8Array,
+    { sender, body: { object } }: CommitRequest,
+    owner: Uint8Array,
+  ): Promise<void> {
+    if (sameKey(sender, owner)) return
+    if (!sameKey(sender, client))
+      throw new SubnetError('REFUSED', "commit: signed by neither the client's nor the object's key")
     const known = await this.#components.ledger.object(object)
     if (known !== undefined && !sameKey(known.client, client)) {
       throw new SubnetError('REFUSED', 'the object was committed by another client')

@@ -21,12 +21,17 @@ import type { Signer } from '../../crypto/keys.js'
 import { Auditor, type AuditReport } from './auditor.js'
 import { HandOver } from './hand-over.js'
 import { Ledger } from './ledger.js'
+import { ledgerSweeper } from './ledger-sweeper.js'
 import { type MinerWatchMessage, minerWatch, type WatchedMiner } from './miner-watch.js'
 import { OrderService } from './order-service.js'
 import { OwnerService } from './owner-service.js'
 import { type WeightProvider, WeightRounds } from './weight-rounds.js'
 import { WeightSetter } from './weight-setter.js'
 
+/** Between two turns of the sweep: 64 rows each, so a million objects are through in two days. */
+const SWEEP_INTERVAL_MS = 10_000
+/** A week of 12-second blocks, as long as a miner keeps what may be renewed. */
+const ENDED_KEPT_BLOCKS = 50_400
 /** Time for one visit to a miner: its capacity, and what waits for it. */
 const VISIT_TIMEOUT_MS = 15_000
 
@@ -89,6 +94,7 @@ export class Validator implements Startable {
   async start(options: AbortOptions = {}): Promise<void> {
     options.signal?.throwIfAborted()
     await this.#ledger.start()
+    this.#sweepLedger()
     this.#unsubscribe = this.#components.view.onChange(() => this.#onMetagraph())
     this.#onMetagraph()
     this.#weights = this.#weightRounds()
@@ -110,6 +116,20 @@ export class Validator implements Startable {
   /** Challenges every miner that holds a lease of ours, now. */
   async audit(options: AbortOptions = {}): Promise<AuditReport[]> {
     return await this.#auditor.auditAll(options)
+  }
+
+  #sweepLedger(): void {
+    const { actors, view, logger } = this.#components
+    actors.spawn({
+      id: 'ledger-sweeper',
+      behavior: ledgerSweeper(
+        { ledger: this.#ledger, head: view, logger },
+        { intervalMs: SWEEP_INTERVAL_MS, keptBlocks: ENDED_KEPT_BLOCKS },
+      ),
+      restart: 'permanent',
+      mailbox: { max: 1, policy: 'conflate', key: ({ type }) => type },
+      tasksMax: 1,
+    })
   }
 
   #weightRounds(): WeightRounds {

@@ -98,34 +98,36 @@ describe('ObjectCatalogue', () => {
   })
 
   describe('what a user writes', () => {
+    const resolve = async (text: string) => (await catalogue.find(text))(SUBNET)
+
+    it('is refused when it is a capability with a mistake, on whatever subnet', async () => {
+      const { capability } = recordOf(1)
+      for (const mistyped of ['subnet:garbage', capability.slice(0, -1), `${capability}x`])
+        await assert.rejects(catalogue.find(mistyped), refused(/not a capability/), mistyped)
+    })
+
     it('is a capability, or the name or the beginning of the id of one listed object', async () => {
       await catalogue.add(recordOf(1))
       await catalogue.add(recordOf(2))
       const { capability, id } = recordOf(2)
-      assert.equal(await catalogue.resolve('subnet:whatever', SUBNET), 'subnet:whatever')
-      assert.equal(await catalogue.resolve('file 2', SUBNET), capability)
-      assert.equal(await catalogue.resolve(id.slice(0, 4), SUBNET), capability)
-      assert.equal(await catalogue.resolve(id, SUBNET), capability)
+      assert.equal(await resolve(recordOf(3).capability), recordOf(3).capability)
+      assert.equal(await resolve('file 2'), capability)
+      assert.equal(await resolve(id.slice(0, 4)), capability)
+      assert.equal(await resolve(id), capability)
     })
 
     it('is refused when it stands for several, with their ids', async () => {
       await catalogue.add(recordOf(1, { name: 'same' }))
       await catalogue.add(recordOf(2, { name: 'same' }))
       const ids = [2, 1].map((number) => recordOf(number).id.slice(0, 12))
-      await assert.rejects(
-        catalogue.resolve('same', SUBNET),
-        refused(new RegExp(`stands for 2 objects: ${ids.join(', ')}`)),
-      )
+      await assert.rejects(resolve('same'), refused(new RegExp(`stands for 2 objects: ${ids.join(', ')}`)))
     })
 
     it('is refused when it stands for none, or only for one of another subnet', async () => {
       await catalogue.add(recordOf(1, { subnet: 'other' }))
-      await assert.rejects(
-        catalogue.resolve('file 2', SUBNET),
-        refused(/no listed object has this name or id; see/),
-      )
-      await assert.rejects(catalogue.resolve('file 1', SUBNET), refused(/1 of another subnet match/))
-      await assert.rejects(catalogue.resolve(recordOf(1).id.slice(0, 3), 'other'), refused(/no capability/))
+      await assert.rejects(catalogue.find('file 2'), refused(/no listed object has this name or id; see/))
+      await assert.rejects(resolve('file 1'), refused(/1 of another subnet match/))
+      await assert.rejects(catalogue.find(recordOf(1).id.slice(0, 3)), refused(/no capability/))
     })
   })
 })

@@ -169,7 +169,21 @@ describe('order', () => {
     assert.equal(committed.countersignatures.length, 1)
     const [[, , body] = []] = pair.handler.calls
     const whole: CommitBody = { ...COMMIT, nodes: [300, MANIFEST_BYTES_MAX], leases: 1 }
-    assert.deepEqual(body, { body: whole, nodes, leases })
+    assert.deepEqual(body, { sender: pair.near.signer.publicKey, body: whole, nodes, leases })
+  })
+
+  it("commits with the object's own key too, over any client's session, and not with a forged one", async () => {
+    const pair = fixture()
+    const { far, near, client, handler } = pair
+    const parts = { nodes: [wireChunk(2, 10).bytes], leases: [oneLease(pair)] }
+    handler.commit = async (session, { sender, leases }) => {
+      assert.deepEqual([session, sender], [near.signer.publicKey, OWNER().publicKey])
+      return { countersignatures: leases.map(handler.countersign), weakestReceipts: 9, fullReceipts: 10 }
+    }
+    await client.commit(far.known, COMMIT, { ...parts, owner: OWNER() })
+    const forger = signerOf('client', 'forger')
+    const owner = { scheme: 'ed25519', publicKey: OWNER().publicKey, sign: forger.sign.bind(forger) } as const
+    await assert.rejects(client.commit(far.known, COMMIT, { ...parts, owner }), { code: 'BAD_SIGNATURE' })
   })
 
   it("renews and releases for whoever has the key of the object, over any client's session", async () => {

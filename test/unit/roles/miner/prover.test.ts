@@ -115,6 +115,17 @@ describe('Prover', () => {
     await assert.rejects(prover.prove(challenge([SHORT, 0])), (error) => isSubnetError(error, 'UNAVAILABLE'))
   })
 
+  it('goes on proving while the disk is only not written, but calls nothing lost that it cannot read', async () => {
+    const { partition, prover, disk } = await setUp()
+    const shard = partition.get('alice') as Shard
+    shard.read = () => Promise.reject(new SubnetError('DISK', 'EIO'))
+    disk.works = false
+    disk.refuses = 'writes'
+    await assert.rejects(prover.prove(challenge([LONG, 0])), (error) => isSubnetError(error, 'UNAVAILABLE'))
+    assert.equal(shard.usage().lostChunks, 0)
+    assert.equal((await prover.prove(challenge([SHORT, 0]))).samples[0]?.type, 'leaf')
+  })
+
   it('signs the answer for this question alone', async () => {
     const { prover, signer } = await setUp()
     const answer = await prover.prove(challenge([LONG, 0]))

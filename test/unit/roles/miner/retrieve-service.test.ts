@@ -177,6 +177,21 @@ describe('RetrieveService', () => {
     assert.equal(shard.usage().lostChunks, 0)
   })
 
+  it('goes on reading while the disk is only not written, and says nothing of what it cannot read', async () => {
+    const { service, order, partition, disk } = await setUp()
+    const shard = partition.get(testHotkey(2).address)
+    assert.ok(shard !== undefined)
+    const read = shard.read
+    disk.works = false
+    disk.refuses = 'writes'
+    shard.read = () => Promise.reject(new SubnetError('DISK', 'EIO'))
+    await assert.rejects(service.read(order, CHUNK.digest, 0, 0), coded('UNAVAILABLE'))
+    shard.read = read
+    assert.equal((await service.read(order, CHUNK.digest, 0, 0)).sizeBytes, CHUNK.sizeBytes)
+    assert.deepEqual(await service.have([CHUNK.digest]), [true])
+    assert.equal(shard.usage().lostChunks, 0)
+  })
+
   it('looks into the likely shard first', async () => {
     const { partition } = await setUp(3)
     const likely = partition.get(testHotkey(2).address)

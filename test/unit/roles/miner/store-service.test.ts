@@ -171,14 +171,19 @@ describe('StoreService: bodies', () => {
     assert.equal(keeper.sent.length, 1)
   })
 
-  it('takes, names and signs for nothing while the disk does not work', async () => {
+  it('takes, names, signs for and ends nothing while the disk is not written', async () => {
     const { service, order, keeper, shard, health } = setUp()
     await shard.start()
     await shard.put(testChunk(1, 300))
-    health.set('it hangs')
+    health.set({ refuses: 'writes', reason: 'a sync hangs' })
     await assert.rejects(service.reserve(order, 300), coded('UNAVAILABLE'))
     await assert.rejects(service.have(order, [testChunk(1, 300).digest]), coded('UNAVAILABLE'))
     await assert.rejects(service.lease(order, request([entryOf(testChunk(1, 300))])), coded('UNAVAILABLE'))
+    const [signature, key] = [new Uint8Array(64), order.validator]
+    await assert.rejects(service.confirm(key, OBJECT, signature), coded('UNAVAILABLE'))
+    const renewal = { object: OBJECT, endBlock: 600, validatorSignature: signature }
+    await assert.rejects(service.renew(key, renewal), coded('UNAVAILABLE'))
+    await assert.rejects(service.release(key, OBJECT), coded('UNAVAILABLE'))
     assert.deepEqual(keeper.asked, [])
     health.set(undefined)
     assert.deepEqual(await service.have(order, [testChunk(1, 300).digest]), [true])
@@ -295,18 +300,66 @@ describe('StoreService: leases', () => {
     assert.deepEqual(decodeMessage(keptLeaseSchema, (await shard.lease(OBJECT)) ?? OBJECT, 'lease'), second)
   })
 
-  it('does not let another lease take the place of one that counts, until that has ended', async () => {
-    const { service, order, shard, validator, head } = setUp()
+  /** A lease of the first chunk, which counts, and another of both, which does not. */
+  async function succeeded() {
+    const set = setUp()
+    const { service, order, shard, validator } = set
     await shard.start()
     const chunks = [testChunk(1, 300), testChunk(2, 300)] as const
     for (const chunk of chunks) await shard.put(chunk)
     const first = await service.lease(order, request([entryOf(chunks[0])]))
     await service.confirm(validator.publicKey, OBJECT, countersignLease(validator, TEST_DOMAIN, first.lease))
-    const other = request([entryOf(chunks[1])])
-    await assert.rejects(service.lease(order, other), coded('REFUSED'))
+    const next = await service.lease(order, request(chunks.map(entryOf), { endBlock: 499 }))
+    const kept = async () => {
+      const { validatorSignature: _, ...signed } = decodeMessage(
+        keptLeaseSchema,
+        (await shard.lease(OBJECT)) ?? OBJECT,
+        'lease',
+      )
+      return signed
+    }
+    const expiries = () =>
+      Promise.all(chunks.map(async ({ digest }) => (await shard.describe(digest))?.expiresBlock))
+    return { ...set, chunks, first, next, kept, expiries }
+  }
+
+  it('lets another lease take the place of one that counts only when that counts too', async () => {
+    const { service, order, validator, other, chunks, first, next, kept, counted } = await succeeded()
+    checkLeaseHeld(next, TEST_DOMAIN)
+    assert.deepEqual(await kept(), first)
     assert.deepEqual(await service.lease(order, request([entryOf(chunks[0])])), first, 'asked for again')
-    head.block = 500
-    await service.lease(order, other)
+    const forged = countersignLease(other, TEST_DOMAIN, next.lease)
+    await assert.rejects(service.confirm(validator.publicKey, OBJECT, forged), coded('BAD_SIGNATURE'))
+    assert.deepEqual(await kept(), first)
+    const signature = countersignLease(validator, TEST_DOMAIN, next.lease)
+    await service.confirm(validator.publicKey, OBJECT, signature)
+    await service.confirm(validator.publicKey, OBJECT, signature)
+    assert.deepEqual(await kept(), next)
+    assert.deepEqual(counted, [first.lease, next.lease])
+  })
+
+  it('has no more than one lease when the second counts, and forgets both with a release', async () => {
+    for (const confirms of [false, true]) {
+      const { service, validator, shard, next, expiries } = await succeeded()
+      const signature = countersignLease(validator, TEST_DOMAIN, next.lease)
+      if (confirms) await service.confirm(validator.publicKey, OBJECT, signature)
+      let leases = 0
+      for await (const _ of shard.leases()) leases += 1
+      assert.equal(leases, confirms ? 1 : 2)
+      assert.deepEqual(await expiries(), [500, 499])
+      await service.release(validator.publicKey, OBJECT)
+      for await (const _ of shard.leases()) assert.fail('a lease is left')
+      assert.deepEqual(await expiries(), [undefined, undefined])
+    }
+  })
+
+  it('forgets a second lease that never counted at its end', async () => {
+    const { shard } = await succeeded()
+    await shard.expire(499 + 70, 100)
+    const ends: number[] = []
+    for await (const bytes of shard.leases())
+      ends.push(decodeMessage(keptLeaseSchema, bytes, 'lease').lease.endBlock)
+    assert.deepEqual(ends, [500])
   })
 })
 

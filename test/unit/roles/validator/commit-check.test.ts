@@ -49,7 +49,7 @@ function commitOf(
   object: TestObject,
   entries: readonly (readonly LeaseEntry[])[] = spreadOver(object, MINERS),
   terms: Partial<TestLeaseTerms> = {},
-): CommitRequest {
+): Omit<CommitRequest, 'sender'> {
   const leases = entries.flatMap((own, miner) => {
     const full = { object: object.address, validator: validator().publicKey, ...terms }
     return own.length === 0 ? [] : [testLease(minerKey(miner).signer, own, full)]
@@ -72,7 +72,12 @@ function without(
   return entries.map((own, miner) => own.filter(([, , , segment, index]) => !drop(segment, index, miner)))
 }
 
-function refuses(commit: CommitRequest, code: ErrorCode, text: RegExp, check = checkOf()): SubnetError {
+function refuses(
+  commit: Omit<CommitRequest, 'sender'>,
+  code: ErrorCode,
+  text: RegExp,
+  check = checkOf(),
+): SubnetError {
   let thrown: unknown
   try {
     checkCommit(commit, check)

@@ -10,6 +10,7 @@ import { seededRandom } from '../../../../src/base/random.js'
 import { GIB, MIB } from '../../../../src/base/units.js'
 import { cryptoReady } from '../../../../src/crypto/keys.js'
 import { segmentSize } from '../../../../src/redundancy/layout.js'
+import { objectSigner } from '../../../../src/redundancy/manifest-builder.js'
 import { maskRootOf } from '../../../../src/redundancy/mask.js'
 import { Ledger } from '../../../../src/roles/validator/ledger.js'
 import type { MinerWatchMessage, WatchedMiner } from '../../../../src/roles/validator/miner-watch.js'
@@ -96,6 +97,7 @@ describe('OrderService', () => {
   function commitOf(
     entries: readonly (readonly LeaseEntry[])[],
     endBlocks: readonly number[] = [],
+    sender = CLIENT,
   ): CommitRequest {
     const validator = testHotkey(VALIDATOR).signer.publicKey
     const leases: SignedLease[] = entries.map((own, miner) => {
@@ -109,7 +111,7 @@ describe('OrderService', () => {
       nodes: object.nodes.map(({ length }) => length),
       leases: leases.length,
     }
-    return { body, nodes: object.nodes, leases }
+    return { sender, body, nodes: object.nodes, leases }
   }
 
   const locate = (firstSegment: number, segments: number) =>
@@ -233,10 +235,19 @@ describe('OrderService', () => {
     it("refuses another client's object and leaves it as it is; the owner may commit again", async () => {
       await service.commit(CLIENT, commitOf(spreadOver(object, 4)))
       const before = await ledger.object(object.address)
-      const again = commitOf(spreadOver(object, 5))
-      await assert.rejects(service.commit(testId(32, 51), again), coded('REFUSED'))
+      const other = testId(32, 51)
+      const by = (sender: Uint8Array) => commitOf(spreadOver(object, 5), [], sender)
+      for (const sender of [other, CLIENT, testId(32, 52)])
+        await assert.rejects(service.commit(other, by(sender)), coded('REFUSED'))
       assert.deepEqual(await ledger.object(object.address), before)
-      await service.commit(CLIENT, again)
+      await service.commit(CLIENT, by(CLIENT))
+      assert.equal((await ledger.object(object.address))?.miners.length, 5)
+    })
+
+    it("lets whoever has the object's own key commit it again, as another client", async () => {
+      await service.commit(CLIENT, commitOf(spreadOver(object, 4)))
+      const owner = objectSigner(object.objectKey).publicKey
+      await service.commit(testId(32, 51), commitOf(spreadOver(object, 5), [], owner))
       assert.equal((await ledger.object(object.address))?.miners.length, 5)
     })
   })

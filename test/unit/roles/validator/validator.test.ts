@@ -327,4 +327,21 @@ describe('Validator', () => {
     await node.clock.advance(VISIT_MS)
     assert.ok(node.miners.every(({ visits }) => visits === 0))
   })
+
+  it('forgets an object a week of blocks after its leases ended', async () => {
+    await using directory = await tempDir()
+    await using set = await start(directory.path)
+    await set.validator.start()
+    const [signed] = await set.commit()
+    await set.block((signed?.lease.endBlock ?? 0) + 50_400)
+    await set.clock.advance(10_000)
+    await until(
+      () =>
+        set.renew(1).then(
+          () => false,
+          (error) => /does not know the object/.test(String(error)),
+        ),
+      { deadlineMs: 5_000 },
+    )
+  })
 })
