@@ -33,7 +33,8 @@ export interface OutgoingChunk {
 
 export interface LeaseTerms {
   readonly object: Uint8Array
-  readonly entries: readonly LeaseEntry[]
+  /** Gone through anew for the question and for the check of its answer. */
+  readonly entries: Iterable<LeaseEntry>
   readonly endBlock: number
 }
 
@@ -133,7 +134,7 @@ export class StoreStream {
   async lease(terms: LeaseTerms, options: AbortOptions = {}): Promise<SignedLease> {
     const answer = this.#ask<SignedLease>(
       (pending) => this.#leases.push(pending),
-      () => this.#frames.writeMessage({ type: 'lease', ...terms }),
+      () => this.#frames.writeMessage({ type: 'lease', ...terms, entries: [...terms.entries] }),
       options,
     )
     const signed = await raceAbort(answer, options.signal)
@@ -142,7 +143,7 @@ export class StoreStream {
       terms.object,
       this.#order.validator,
       this.peer.hotkey,
-      terms.entries,
+      [...terms.entries],
       terms.endBlock,
     ])
     const given = encodeMessage([lease.object, lease.validator, lease.miner, lease.entries, lease.endBlock])

@@ -1,6 +1,6 @@
 /** The end of an upload: the validator that placed the object counts it, if need be after a while. */
 import type { KnownPeer } from '../../protocols/hello/sessions.js'
-import type { SignedLease } from '../../protocols/lease/lease.js'
+import type { PackedLease } from '../../protocols/lease/packed-lease.js'
 import type { OrderClient } from '../../protocols/order/client.js'
 import type { CommitBody, Committed } from '../../protocols/order/messages.js'
 import type { AbortOptions } from '../base/abort.js'
@@ -17,7 +17,7 @@ const UNSETTLED: ReadonlySet<ErrorCode> = new Set(['DISCONNECTED', 'TIMEOUT', 'B
 export interface CommitRequest {
   readonly validator: KnownPeer
   readonly body: Omit<CommitBody, 'nodes' | 'leases'>
-  readonly parts: { readonly nodes: readonly Uint8Array[]; readonly leases: readonly SignedLease[] }
+  readonly parts: { readonly nodes: readonly Uint8Array[]; readonly leases: readonly PackedLease[] }
 }
 
 /**

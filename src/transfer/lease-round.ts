@@ -7,14 +7,17 @@ import {
   LEASE_ENTRIES_MAX,
   type LeaseEntry,
   type MANIFEST_SEGMENT,
-  type SignedLease,
 } from '../../protocols/lease/lease.js'
+import { type PackedLease, packLease } from '../../protocols/lease/packed-lease.js'
 import type { LeaseTerms } from '../../protocols/store/client.js'
 import type { AbortOptions } from '../base/abort.js'
 import type { Clock } from '../base/clock.js'
 import { SubnetError } from '../base/errors.js'
 import { sendAll } from './long-tail.js'
 import type { StorePool } from './store-pool.js'
+
+/** What a candidate keeps. */
+export type KeptEntries = Iterable<LeaseEntry> & { readonly length: number }
 
 /** Receipts that each part of an object needs to be durable: each segment, and each block stored in full copies. */
 export class Quorums {
@@ -32,7 +35,7 @@ export class Quorums {
   }
 
   /** Whether these receipts are enough for all parts. */
-  areMetBy(entries: Iterable<readonly LeaseEntry[]>): boolean {
+  areMetBy(entries: Iterable<KeptEntries>): boolean {
     const segments = new Map(this.#segments)
     const copies = new Map([...this.#copies].map(([kind, numbers]) => [kind, new Map(numbers)]))
     for (const own of entries) {
@@ -48,7 +51,7 @@ export class Quorums {
 
 export interface LeaseRound extends Omit<LeaseTerms, 'entries'> {
   /** Per candidate, what it keeps. */
-  readonly entries: readonly (readonly LeaseEntry[])[]
+  readonly entries: readonly KeptEntries[]
   readonly quorums: Quorums
 }
 
@@ -57,10 +60,10 @@ export async function collectLeases(
   { entries, quorums, object, endBlock }: LeaseRound,
   { pool, clock }: { readonly pool: Pick<StorePool, 'lease'>; readonly clock: Clock },
   options: AbortOptions,
-): Promise<SignedLease[]> {
+): Promise<PackedLease[]> {
   const signers = [...entries.keys()].filter((candidate) => entriesOf(candidate).length > 0)
-  const leases = new Map<number, SignedLease>()
-  function entriesOf(candidate: number): readonly LeaseEntry[] {
+  const leases = new Map<number, PackedLease>()
+  function entriesOf(candidate: number): KeptEntries {
     return entries[candidate] ?? []
   }
   for (const { length } of signers.map(entriesOf)) {
@@ -81,7 +84,7 @@ export async function collectLeases(
       send: async (candidate) => {
         const terms = { object, entries: entriesOf(candidate), endBlock }
         const lease = await pool.lease(candidate, terms, options)
-        leases.set(candidate, lease)
+        leases.set(candidate, packLease(lease))
       },
       onKept: () => undefined,
       onMoved: () => undefined,

@@ -25,7 +25,8 @@ function setUp({ segment, node }: { readonly segment: number; readonly node: num
   const pool = {
     async lease(candidate: number, { entries }: LeaseTerms): Promise<SignedLease> {
       await ends.get(candidate)
-      return { lease: { entries }, minerSignature: testId(32, candidate) } as unknown as SignedLease
+      const lease = { object: OBJECT, entries: [...entries] }
+      return { lease, minerSignature: testId(32, candidate) } as unknown as SignedLease
     },
   }
   const collect = async (entries: readonly (readonly LeaseEntry[])[] = ENTRIES) => {
