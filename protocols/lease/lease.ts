@@ -62,6 +62,9 @@ export const keptLeaseSchema = z.strictObject({
 })
 export type KeptLease = z.infer<typeof keptLeaseSchema>
 
+/** A lease, or what names it: all that a signature under it is about. */
+export type LeaseName = Lease | (Pick<Lease, 'validator' | 'miner'> & { readonly digest: Uint8Array })
+
 /** Names a lease in later messages. */
 export function leaseDigest(lease: Lease): Uint8Array {
   return sha256(encodeMessage(lease))
@@ -71,29 +74,39 @@ export function signLease(miner: Signer, domain: WireDomain, lease: Lease): Sign
   return { lease, minerSignature: miner.sign(heldBytes(lease, domain)) }
 }
 
-export function countersignLease(validator: Signer, domain: WireDomain, lease: Lease): Uint8Array {
+export function countersignLease(validator: Signer, domain: WireDomain, lease: LeaseName): Uint8Array {
   return validator.sign(countedBytes(lease, domain))
 }
 
 /** Throws `BAD_SIGNATURE` unless the miner named in the lease signed it. */
-export function checkLeaseHeld(signed: SignedLease, domain: WireDomain): void {
-  const { lease, minerSignature } = signed
+export function checkLeaseHeld(
+  { lease, minerSignature }: { readonly lease: LeaseName; readonly minerSignature: Uint8Array },
+  domain: WireDomain,
+): void {
   if (!verifySignature('sr25519', lease.miner, heldBytes(lease, domain), minerSignature)) {
     throw new SubnetError('BAD_SIGNATURE', "lease: the miner's signature does not verify")
   }
 }
 
 /** Throws `BAD_SIGNATURE` unless the validator named in the lease countersigned it. */
-export function checkLeaseCounted(lease: Lease, validatorSignature: Uint8Array, domain: WireDomain): void {
+export function checkLeaseCounted(
+  lease: LeaseName,
+  validatorSignature: Uint8Array,
+  domain: WireDomain,
+): void {
   if (!verifySignature('sr25519', lease.validator, countedBytes(lease, domain), validatorSignature)) {
     throw new SubnetError('BAD_SIGNATURE', "lease: the validator's countersignature does not verify")
   }
 }
 
-function heldBytes(lease: Lease, domain: WireDomain): Uint8Array {
-  return taggedBytes('subnet-lease-held/0', domain, [leaseDigest(lease)])
+function heldBytes(lease: LeaseName, domain: WireDomain): Uint8Array {
+  return taggedBytes('subnet-lease-held/0', domain, [digestOf(lease)])
 }
 
-function countedBytes(lease: Lease, domain: WireDomain): Uint8Array {
-  return taggedBytes('subnet-lease-counted/0', domain, [leaseDigest(lease)])
+function countedBytes(lease: LeaseName, domain: WireDomain): Uint8Array {
+  return taggedBytes('subnet-lease-counted/0', domain, [digestOf(lease)])
+}
+
+function digestOf(lease: LeaseName): Uint8Array {
+  return 'digest' in lease ? lease.digest : leaseDigest(lease)
 }

@@ -4,15 +4,14 @@ import { SubnetError } from '../../src/base/errors.js'
 import type { Random } from '../../src/base/random.js'
 import type { Signer } from '../../src/crypto/keys.js'
 import { unlessFailure } from '../common/frames.js'
-import { encodeMessage } from '../common/schema.js'
 import type { Envelope, WireDomain } from '../common/signed.js'
 import { signEnvelope } from '../common/signed.js'
 import type { Authority } from '../hello/attestation.js'
 import type { PeerComponents } from '../hello/exchange.js'
 import { callPatiently } from '../hello/exchange.js'
 import type { KnownPeer } from '../hello/sessions.js'
-import type { SignedLease } from '../lease/lease.js'
 import { checkLeaseCounted } from '../lease/lease.js'
+import { encodePackedLease, type PackedLease } from '../lease/packed-lease.js'
 import type {
   CommitBody,
   Committed,
@@ -40,7 +39,7 @@ const REQUEST_LIFE_BLOCKS = 20
 export interface CommitParts {
   /** Encoded manifest nodes, root first. */
   readonly nodes: readonly Uint8Array[]
-  readonly leases: readonly SignedLease[]
+  readonly leases: readonly PackedLease[]
   readonly owner?: Signer | undefined
 }
 
@@ -94,7 +93,7 @@ export class OrderClient {
         options,
       )
       for (const node of parts.nodes) await frames.writeBody(node, options)
-      for (const lease of parts.leases) await frames.writeHeader(encodeMessage(lease), options)
+      for (const lease of parts.leases) await frames.writeHeader(encodePackedLease(lease), options)
       const answer = unlessFailure(
         await frames.readMessage(commitAnswerSchema, 'committed', options),
         validator.peerId,
@@ -103,7 +102,7 @@ export class OrderClient {
         throw new SubnetError('INVALID', 'committed: not one countersignature per lease')
       }
       for (const [index, signature] of answer.countersignatures.entries()) {
-        const lease = parts.leases[index]?.lease
+        const lease = parts.leases[index]
         if (lease !== undefined) checkLeaseCounted(lease, signature, this.#domain)
       }
       return answer

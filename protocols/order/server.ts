@@ -12,8 +12,8 @@ import { checkEnvelope } from '../common/signed.js'
 import type { Authority } from '../hello/attestation.js'
 import type { PeerComponents } from '../hello/exchange.js'
 import { serve } from '../hello/exchange.js'
-import type { SignedLease } from '../lease/lease.js'
 import { signedLeaseSchema } from '../lease/lease.js'
+import { type PackedLease, packLease } from '../lease/packed-lease.js'
 import type {
   CommitBody,
   Committed,
@@ -61,7 +61,7 @@ export interface CommitRequest {
   readonly body: CommitBody
   /** Encoded manifest nodes, root first. */
   readonly nodes: readonly Uint8Array[]
-  readonly leases: readonly SignedLease[]
+  readonly leases: readonly PackedLease[]
 }
 
 export interface OrderServerComponents extends PeerComponents {
@@ -145,7 +145,10 @@ const CHUNK_ENTRY_BYTES_MIN = 64
 const NODE_COPIES_MAX = 32
 /** Levels of nodes above the leaves of the largest object. */
 const DAG_LEVELS_MAX = 4
-/** A lease entry as decoded, in memory; measured: 810, resident. */
+/**
+ * A lease entry while its lease is decoded or written to the ledger, in memory; measured: 810, resident. Between the two
+ * it is packed and takes a tenth.
+ */
 const LEASE_ENTRY_MEMORY_BYTES = 850
 /** All commits in progress together: as much as the largest one takes. */
 const COMMITS_MEMORY_BYTES_MAX =
@@ -179,13 +182,13 @@ async function readCommit(
   for (const sizeBytes of body.nodes) nodes.push(await frames.readBytes(sizeBytes, options))
   const manifestBytes = nodes.reduce((sum, { length }) => sum + length, 0)
   let entriesLeft = leaseEntriesMax(manifestBytes, nodes.length)
-  const leases: SignedLease[] = []
+  const leases: PackedLease[] = []
   for (let index = 0; index < body.leases; index += 1) {
     const lease = await frames.readMessage(signedLeaseSchema, 'lease', options)
     entriesLeft -= lease.lease.entries.length
     if (entriesLeft < 0)
       throw new SubnetError('INVALID', 'commit: the leases name more than the manifest can')
-    leases.push(lease)
+    leases.push(packLease(lease))
   }
   return { body, nodes, leases }
 }

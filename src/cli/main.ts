@@ -3,6 +3,7 @@
 import '../base/platform.js'
 import { readFileSync } from 'node:fs'
 import { Command, CommanderError, Help } from 'commander'
+import { collectSooner } from '../base/heap.js'
 import { nearest } from '../config/nearest.js'
 import { EXIT_OK, EXIT_USAGE, exitCodeOf } from './exit-codes.js'
 import { guardOutput, Output } from './output.js'
@@ -79,6 +80,7 @@ async function main(words: readonly string[]): Promise<number> {
   const json = words.includes('--json')
   const output = new Output({ json, debug: words.includes('--debug') })
   guardOutput(output)
+  collectSooner()
   try {
     const asked = words[0] === 'help' ? [...words.slice(1), '--help'] : [...words]
     const program = await buildProgram(asked[0] ?? '', json)

@@ -2,7 +2,7 @@
  * Writing a manifest while an object is stored. Segments come in order and leave as soon as a list node is full, so
  * the memory it takes does not grow with them. The form of what it writes is in `manifest.ts`.
  */
-import { encode } from '@ipld/dag-cbor'
+import { decode, encode } from '@ipld/dag-cbor'
 import { invariant, SubnetError } from '../base/errors.js'
 import { hkdf } from '../crypto/hash.js'
 import { ed25519Signer, type Signer } from '../crypto/keys.js'
@@ -88,8 +88,8 @@ export class ManifestBuilder {
   #sizeBytes = 0
   #segments = 0
   readonly #nodes: NodeReference[] = []
-  /** Segments not yet in a list node, as they are encoded. */
-  #pending: Fields[] = []
+  /** Segments not yet in a list node, each encoded: as values they take thirty times as much. */
+  #pending: Uint8Array[] = []
   #pendingBytes = 0
   readonly #dag = new FileDagBuilder()
 
@@ -112,11 +112,12 @@ export class ManifestBuilder {
       segment.salt === undefined
         ? { chunks, dagNodes: dagNodes.map(referenceFields) }
         : { chunks, salt: segment.salt }
-    const encodedBytes = encode(fields).length
-    const isFull = NODE_HEAD_BYTES + this.#pendingBytes + encodedBytes > MANIFEST_BYTES_MAX
+    // A copy: the codec's is a part of a larger buffer, which it would keep.
+    const encoded = Uint8Array.from(encode(fields))
+    const isFull = NODE_HEAD_BYTES + this.#pendingBytes + encoded.length > MANIFEST_BYTES_MAX
     const list = isFull ? this.#closeNode() : undefined
-    this.#pending.push(fields)
-    this.#pendingBytes += encodedBytes
+    this.#pending.push(encoded)
+    this.#pendingBytes += encoded.length
     this.#segments++
     this.#sizeBytes += shape.plainBytes
     return list === undefined ? { dagNodes } : { list, dagNodes }
@@ -126,7 +127,7 @@ export class ManifestBuilder {
   finish(): BuiltManifest {
     invariant(!isInline(this.#init.owner.class, this.#sizeBytes), 'small private objects are inline')
     if (this.#nodes.length === 0) {
-      const root = this.#encodeRoot({ segments: this.#pending })
+      const root = this.#encodeRoot({ segments: this.#pending.map((segment) => decode(segment)) })
       if (root.length <= MANIFEST_BYTES_MAX) return { root, manifest: parseManifestRoot(root) }
     }
     const node = this.#closeNode()
@@ -149,7 +150,8 @@ export class ManifestBuilder {
     }
     const segmentCount = this.#pending.length
     const firstSegment = this.#segments - segmentCount
-    const bytes = encode([NODE_TAG, firstSegment, this.#pending])
+    const segments = this.#pending.map((segment) => decode(segment))
+    const bytes = encode([NODE_TAG, firstSegment, segments])
     const reference = { ...describeChunk(bytes), firstSegment, segmentCount }
     this.#nodes.push(reference)
     this.#pending = []

@@ -16,17 +16,41 @@ type FileManifest = Pick<Manifest, 'class' | 'code' | 'fileDigest'>
  * `segments` are all of them. Says nothing of private objects.
  */
 export function checkFileDag(manifest: FileManifest, segments: readonly SegmentEntry[]): void {
-  if (manifest.class === 'private') return
-  const dag = new FileDagBuilder()
-  for (const [index, segment] of segments.entries()) {
-    const nodes = dag.add(leavesOf(manifest, segment), index === segments.length - 1)
+  const check = new FileDagCheck(manifest, segments.length)
+  for (const segment of segments) check.add(segment)
+  check.finish()
+}
+
+/** As `checkFileDag`, for segments that come one after the other. */
+export class FileDagCheck {
+  readonly #manifest: FileManifest
+  readonly #count: number
+  readonly #dag = new FileDagBuilder()
+  #added = 0
+
+  /** `count`: how many segments there are. */
+  constructor(manifest: FileManifest, count: number) {
+    this.#manifest = manifest
+    this.#count = count
+  }
+
+  add(segment: SegmentEntry): void {
+    if (this.#manifest.class === 'private') return
+    const index = this.#added
+    this.#added += 1
+    const nodes = this.#dag.add(leavesOf(this.#manifest, segment), this.#added === this.#count)
     for (const [i, node] of nodes.entries()) {
       if (isNamed(node, segment.dagNodes?.[i])) continue
       refuse(`manifest.segments[${index}].dagNodes[${i}]`, 'is not the node above the data chunks')
     }
   }
-  if (manifest.fileDigest === undefined || !equals(dag.rootDigest, manifest.fileDigest)) {
-    refuse('manifest.file', 'is not the root of the data chunks')
+
+  finish(): void {
+    const { class: objectClass, fileDigest } = this.#manifest
+    if (objectClass === 'private') return
+    if (fileDigest === undefined || !equals(this.#dag.rootDigest, fileDigest)) {
+      refuse('manifest.file', 'is not the root of the data chunks')
+    }
   }
 }
 

@@ -2,13 +2,8 @@
  * The leases of an upload, from every miner that keeps part of it. One that does not sign drops out with its chunks; one
  * that is slow about it is waited for only while a segment would miss it.
  */
-import {
-  type DAG_SEGMENT,
-  LEASE_ENTRIES_MAX,
-  type LeaseEntry,
-  type MANIFEST_SEGMENT,
-  type SignedLease,
-} from '../../protocols/lease/lease.js'
+import { type DAG_SEGMENT, LEASE_ENTRIES_MAX, type MANIFEST_SEGMENT } from '../../protocols/lease/lease.js'
+import type { LeaseEntries, PackedLease } from '../../protocols/lease/packed-lease.js'
 import type { LeaseTerms } from '../../protocols/store/client.js'
 import type { AbortOptions } from '../base/abort.js'
 import type { Clock } from '../base/clock.js'
@@ -32,7 +27,7 @@ export class Quorums {
   }
 
   /** Whether these receipts are enough for all parts. */
-  areMetBy(entries: Iterable<readonly LeaseEntry[]>): boolean {
+  areMetBy(entries: Iterable<LeaseEntries>): boolean {
     const segments = new Map(this.#segments)
     const copies = new Map([...this.#copies].map(([kind, numbers]) => [kind, new Map(numbers)]))
     for (const own of entries) {
@@ -48,7 +43,7 @@ export class Quorums {
 
 export interface LeaseRound extends Omit<LeaseTerms, 'entries'> {
   /** Per candidate, what it keeps. */
-  readonly entries: readonly (readonly LeaseEntry[])[]
+  readonly entries: readonly LeaseEntries[]
   readonly quorums: Quorums
 }
 
@@ -57,10 +52,10 @@ export async function collectLeases(
   { entries, quorums, object, endBlock }: LeaseRound,
   { pool, clock }: { readonly pool: Pick<StorePool, 'lease'>; readonly clock: Clock },
   options: AbortOptions,
-): Promise<SignedLease[]> {
+): Promise<PackedLease[]> {
   const signers = [...entries.keys()].filter((candidate) => entriesOf(candidate).length > 0)
-  const leases = new Map<number, SignedLease>()
-  function entriesOf(candidate: number): readonly LeaseEntry[] {
+  const leases = new Map<number, PackedLease>()
+  function entriesOf(candidate: number): LeaseEntries {
     return entries[candidate] ?? []
   }
   for (const { length } of signers.map(entriesOf)) {

@@ -100,9 +100,11 @@ export class OrderRenewal implements Disposable {
   /** What a candidate no longer holds is not asked of its lease. */
   async #keep(candidate: number, options: AbortOptions): Promise<void> {
     const { pool, spread, clock } = this.#components
-    const digests = (spread.entries[candidate] ?? []).map(([digest]) => digest)
-    for (let first = 0; first < digests.length; first += STORE_HAVE_MAX) {
-      const batch = digests.slice(first, first + STORE_HAVE_MAX)
+    // What is dropped meanwhile leaves this list as it is; what is added has the new order.
+    const entries = spread.entries[candidate]
+    const count = entries?.length ?? 0
+    for (let first = 0; first < count; first += STORE_HAVE_MAX) {
+      const batch = entries?.digests(first, Math.min(count, first + STORE_HAVE_MAX)) ?? []
       using scope = deadline(clock, HAVE_TIMEOUT_MS, 'keeping chunks for longer', options.signal)
       try {
         const held = await pool.have(candidate, batch, scope)

@@ -1,6 +1,7 @@
 /** Sending the chunks of one segment, or the copies of one manifest node, each to its holder or else to a spare. */
 import { toString as bytesToText } from 'uint8arrays'
-import { type LeaseEntry, MANIFEST_SEGMENT } from '../../protocols/lease/lease.js'
+import { LeaseEntryList } from '../../protocols/lease/entry-list.js'
+import { MANIFEST_SEGMENT } from '../../protocols/lease/lease.js'
 import { type AbortOptions, deadline } from '../base/abort.js'
 import type { Clock } from '../base/clock.js'
 import { isSubnetError, SubnetError } from '../base/errors.js'
@@ -43,7 +44,7 @@ const NO_BYTES = new Uint8Array(0)
 
 export class Spread {
   /** Per candidate, what it said is durable: the entries of its lease. */
-  readonly entries: LeaseEntry[][]
+  readonly entries: LeaseEntryList[]
   readonly #components: SpreadComponents
   readonly #resumes: boolean
   readonly #slow = new Set<number>()
@@ -56,7 +57,7 @@ export class Spread {
   constructor(components: SpreadComponents, { candidates, resumes }: SpreadInit) {
     this.#components = components
     this.#resumes = resumes
-    this.entries = Array.from({ length: candidates }, () => [])
+    this.entries = Array.from({ length: candidates }, () => new LeaseEntryList())
   }
 
   /** Chunks that had to be offered again: to the same miner or to a spare. */
@@ -130,9 +131,11 @@ export class Spread {
   drop(candidate: number, digests: readonly Uint8Array[]): void {
     if (digests.length === 0) return
     const gone = new Set(digests.map((digest) => bytesToText(digest, 'hex')))
-    const entries = this.entries[candidate] ?? []
-    const left = entries.filter(([digest]) => !gone.has(bytesToText(digest, 'hex')))
-    entries.splice(0, entries.length, ...left)
+    const left = new LeaseEntryList()
+    for (const entry of this.entries[candidate] ?? []) {
+      if (!gone.has(bytesToText(entry[0], 'hex'))) left.push(entry)
+    }
+    this.entries[candidate] = left
   }
 
   /** A lease names so many chunks and no more: beyond that a candidate is as good as full. */

@@ -1,7 +1,8 @@
 /** What an upload says of itself when it is done: where the object is, who holds how much of it, what that took. */
 import { toString as bytesToText } from 'uint8arrays'
 import { sameKey } from '../../protocols/common/signed.js'
-import { MANIFEST_SEGMENT, type SignedLease } from '../../protocols/lease/lease.js'
+import { MANIFEST_SEGMENT } from '../../protocols/lease/lease.js'
+import type { PackedLease } from '../../protocols/lease/packed-lease.js'
 import type { Placed } from '../../protocols/order/messages.js'
 import { toSs58 } from '../crypto/keys.js'
 import type { ObjectClass } from '../redundancy/layout.js'
@@ -39,19 +40,22 @@ export interface UploadReport {
   readonly warning?: string
 }
 
-export function holderReports(leases: readonly SignedLease[], placed: Placed): HolderReport[] {
-  return leases.map(({ lease }) => {
-    const candidate = placed.candidates.find(({ hotkey }) => sameKey(hotkey, lease.miner))
+export function holderReports(leases: readonly PackedLease[], placed: Placed): HolderReport[] {
+  return leases.map(({ miner, entries }) => {
+    const candidate = placed.candidates.find(({ hotkey }) => sameKey(hotkey, miner))
     // A public object may have the same chunk in many places; the miner has it once.
-    const sizes = new Map(
-      lease.entries.map(([digest, , sizeBytes]) => [bytesToText(digest, 'base64'), sizeBytes]),
-    )
+    const sizes = new Map<string, number>()
+    let holdsManifest = false
+    for (const [digest, , sizeBytes, segment] of entries) {
+      sizes.set(bytesToText(digest, 'base64'), sizeBytes)
+      holdsManifest ||= segment === MANIFEST_SEGMENT
+    }
     return {
-      hotkey: toSs58(lease.miner),
+      hotkey: toSs58(miner),
       peerId: candidate?.peerId ?? '',
       chunks: sizes.size,
       bytes: [...sizes.values()].reduce((sum, sizeBytes) => sum + sizeBytes, 0),
-      holdsManifest: lease.entries.some(([, , , segment]) => segment === MANIFEST_SEGMENT),
+      holdsManifest,
     }
   })
 }

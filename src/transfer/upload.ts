@@ -8,8 +8,8 @@ import { pipe } from 'it-pipe'
 import type { WireDomain } from '../../protocols/common/signed.js'
 import type { Authority } from '../../protocols/hello/attestation.js'
 import type { KnownPeer } from '../../protocols/hello/sessions.js'
-import type { SignedLease } from '../../protocols/lease/lease.js'
 import { DAG_SEGMENT, MANIFEST_SEGMENT } from '../../protocols/lease/lease.js'
+import type { PackedLease } from '../../protocols/lease/packed-lease.js'
 import type { OrderClient } from '../../protocols/order/client.js'
 import type { PlaceBody, Placed } from '../../protocols/order/messages.js'
 import { type AbortOptions, childSignal, deadline } from '../base/abort.js'
@@ -372,7 +372,7 @@ class Upload {
     return { ...report, weakestReceipts, fullReceipts }
   }
 
-  #report({ manifest }: BuiltManifest, leases: readonly SignedLease[]): UploadReport {
+  #report({ manifest }: BuiltManifest, leases: readonly PackedLease[]): UploadReport {
     const placed = this.#placed
     const holders = holderReports(leases, placed)
     return {

@@ -9,6 +9,7 @@ import type { z } from 'zod'
 import type { FrameStream } from '../../protocols/common/frames.js'
 import { type Failure, WIRE_STATUS } from '../../protocols/common/status.js'
 import { FAULTS, FAULTS_PAUSE_MS } from '../../protocols/hello/conduct.js'
+import { packLease } from '../../protocols/lease/packed-lease.js'
 import { OrderClient } from '../../protocols/order/client.js'
 import { type Order, signOrder } from '../../protocols/order/order.js'
 import { serveOrders } from '../../protocols/order/server.js'
@@ -392,7 +393,10 @@ describe('bad input: a manifest', () => {
         testLease(miners[miner] as Signer, entries, terms),
       )
       const body = { object: object.address, profile: object.profile, maskRoot: maskRootOf(object.objectKey) }
-      await orders.commit(far.known, body, { nodes: [root, ...object.nodes.slice(1)], leases })
+      await orders.commit(far.known, body, {
+        nodes: [root, ...object.nodes.slice(1)],
+        leases: leases.map(packLease),
+      })
     }
     const root = object.nodes[0] ?? assert.fail()
     const changed = (fields: object) => encode({ ...(decode(root) as object), ...fields })

@@ -5,17 +5,20 @@
 import { equals } from 'uint8arrays'
 import type { WireDomain } from '../../../protocols/common/signed.js'
 import { sameKey } from '../../../protocols/common/signed.js'
-import type { Lease } from '../../../protocols/lease/lease.js'
 import { checkLeaseHeld, DAG_SEGMENT, MANIFEST_SEGMENT } from '../../../protocols/lease/lease.js'
+import type { PackedLease } from '../../../protocols/lease/packed-lease.js'
 import type { CommitRequest } from '../../../protocols/order/server.js'
 import { SubnetError } from '../../base/errors.js'
 import { toSs58 } from '../../crypto/keys.js'
 import { type ChunkReference, describeChunk } from '../../redundancy/chunk.js'
+import { segmentCount } from '../../redundancy/layout.js'
 import { type Manifest, parseManifestNode, parseManifestRoot } from '../../redundancy/manifest.js'
-import { checkFileDag } from '../../redundancy/manifest-dag.js'
+import { FileDagCheck } from '../../redundancy/manifest-dag.js'
 import { maskCommitment } from '../../redundancy/mask.js'
 import { durableQuorum, groupCap, manifestQuorum, shrinkProfile } from '../../redundancy/profiles.js'
+import type { SegmentEntry } from '../../redundancy/segment.js'
 import type { SegmentHolders } from './ledger-rows.js'
+import { SegmentTable } from './segment-table.js'
 
 type UnsignedCommit = Omit<CommitRequest, 'sender'>
 
@@ -35,7 +38,8 @@ export interface CheckedCommit {
   readonly nodes: readonly Uint8Array[]
   /** Positions in `leases` of the holders of each of these. */
   readonly nodeHolders: SegmentHolders
-  readonly segments: readonly SegmentHolders[]
+  /** Holders of each segment's chunks. */
+  readonly segments: Iterable<SegmentHolders> & { readonly length: number }
   /** Receipts of the weakest segment, and how many a complete one of that shape has. */
   readonly weakestReceipts: number
   readonly fullReceipts: number
@@ -46,38 +50,42 @@ export function checkCommit(commit: UnsignedCommit, check: CommitCheck): Checked
   const { manifest, nodes, dagNodes, segments } = readManifest(commit)
   const nodeHolders: number[][] = nodes.map(() => [])
   const dagHolders: number[][] = dagNodes.map(() => [])
-  const segmentHolders: number[][][] = segments.map((chunks) => chunks.map(() => []))
-  const partOf = (segment: number) => {
-    if (segment === MANIFEST_SEGMENT) return { references: nodes, holders: nodeHolders }
-    if (segment === DAG_SEGMENT) return { references: dagNodes, holders: dagHolders }
-    return { references: segments[segment], holders: segmentHolders[segment] }
+  const hold = (segment: number, index: number, position: number) => {
+    if (segment >= 0) segments.hold(segment, index, position)
+    else {
+      const holders = (segment === MANIFEST_SEGMENT ? nodeHolders : dagHolders)[index]
+      if (holders?.includes(position) === false) holders.push(position)
+    }
   }
-  for (const [position, { lease, minerSignature }] of commit.leases.entries()) {
+  const referenceOf = (segment: number, index: number) => {
+    if (segment === MANIFEST_SEGMENT) return nodes[index]
+    if (segment === DAG_SEGMENT) return dagNodes[index]
+    return segments.reference(segment, index)
+  }
+  for (const [position, lease] of commit.leases.entries()) {
     checkParties(lease, commit, check)
-    checkLeaseHeld({ lease, minerSignature }, check.domain)
+    checkLeaseHeld({ lease, minerSignature: lease.minerSignature }, check.domain)
     for (const [digest, auditRoot, sizeBytes, segment, index] of lease.entries) {
-      const part = partOf(segment)
-      const reference = part.references?.[index]
-      const holders = part.holders?.[index]
-      if (reference === undefined || holders === undefined) {
+      const reference = referenceOf(segment, index)
+      if (reference === undefined) {
         throw new SubnetError('INVALID', `lease: the manifest has no chunk ${index} in segment ${segment}`)
       }
       if (!sameChunk(reference, { digest, auditRoot, sizeBytes })) {
         throw new SubnetError('MISMATCH', `lease: chunk ${index} of segment ${segment} is not the manifest's`)
       }
-      if (!holders.includes(position)) holders.push(position)
+      hold(segment, index, position)
     }
   }
-  const miners = commit.leases.map(({ lease }) => toSs58(lease.miner))
+  const miners = commit.leases.map(({ miner }) => toSs58(miner))
   const groupOf = (position: number) => check.groups.get(miners[position] ?? '') ?? ''
   requireCopies(manifest, 'manifest node', nodeHolders)
   requireCopies(manifest, 'block of the IPFS file', dagHolders)
-  const weakest = weakestSegment(manifest, segmentHolders, groupOf)
+  const weakest = weakestSegment(manifest, segments, groupOf)
   return {
     manifest,
     nodes: [...nodes, ...dagNodes].map(({ digest }) => digest),
     nodeHolders: [...nodeHolders, ...dagHolders],
-    segments: segmentHolders,
+    segments,
     ...weakest,
   }
 }
@@ -86,7 +94,7 @@ interface ReadManifest {
   readonly manifest: Manifest
   readonly nodes: readonly ChunkReference[]
   readonly dagNodes: readonly ChunkReference[]
-  readonly segments: readonly (readonly ChunkReference[])[]
+  readonly segments: SegmentTable
 }
 
 function readManifest({ body, nodes }: UnsignedCommit): ReadManifest {
@@ -106,23 +114,29 @@ function readManifest({ body, nodes }: UnsignedCommit): ReadManifest {
   const references = manifest.content.kind === 'nodes' ? manifest.content.nodes : []
   if (references.length !== lists.length)
     throw new SubnetError('INVALID', 'commit: not all manifest nodes are there')
-  const entries =
-    manifest.content.kind === 'segments'
-      ? manifest.content.segments
-      : references.flatMap((reference, i) =>
-          parseManifestNode(manifest, reference, lists[i] ?? new Uint8Array(0)),
-        )
-  // Of one without list nodes the parser has checked it.
-  if (manifest.content.kind === 'nodes') checkFileDag(manifest, entries)
-  return {
-    manifest,
-    nodes: [describeChunk(root), ...references],
-    dagNodes: entries.flatMap(({ dagNodes = [] }) => dagNodes),
-    segments: entries.map(({ chunks }) => chunks),
+  const dagNodes: ChunkReference[] = []
+  const segments = new SegmentTable()
+  // Of one without list nodes the parser has checked it already.
+  const dag = new FileDagCheck(manifest, segmentCount(manifest))
+  for (const entry of entriesOf(manifest, lists)) {
+    if (manifest.content.kind === 'nodes') dag.add(entry)
+    for (const node of entry.dagNodes ?? []) dagNodes.push(node)
+    segments.add(entry.chunks)
   }
+  if (manifest.content.kind === 'nodes') dag.finish()
+  return { manifest, nodes: [describeChunk(root), ...references], dagNodes, segments }
 }
 
-function checkParties(lease: Lease, commit: UnsignedCommit, check: CommitCheck): void {
+/** One list node's after the other's: of all at once the names alone take a kilobyte a chunk. */
+function* entriesOf(manifest: Manifest, lists: readonly Uint8Array[]): Generator<SegmentEntry> {
+  const { content } = manifest
+  if (content.kind === 'segments') yield* content.segments
+  if (content.kind !== 'nodes') return
+  for (const [i, reference] of content.nodes.entries())
+    yield* parseManifestNode(manifest, reference, lists[i] ?? new Uint8Array(0))
+}
+
+function checkParties(lease: PackedLease, commit: UnsignedCommit, check: CommitCheck): void {
   const miner = toSs58(lease.miner)
   if (!sameKey(lease.object, commit.body.object))
     throw new SubnetError('MISMATCH', 'lease: it is of another object')
@@ -132,7 +146,7 @@ function checkParties(lease: Lease, commit: UnsignedCommit, check: CommitCheck):
   if (lease.endBlock <= lease.startBlock) throw new SubnetError('INVALID', 'lease: it ends before it begins')
   if (lease.endBlock <= check.block)
     throw new SubnetError('REFUSED', `lease: it ended at block ${lease.endBlock}`)
-  const again = commit.leases.filter((other) => sameKey(other.lease.miner, lease.miner)).length
+  const again = commit.leases.filter((other) => sameKey(other.miner, lease.miner)).length
   if (again > 1) throw new SubnetError('INVALID', `lease: ${miner} has two of them`)
 }
 
@@ -147,13 +161,15 @@ function requireCopies(manifest: Manifest, what: string, nodeHolders: readonly (
 
 function weakestSegment(
   manifest: Manifest,
-  segments: readonly (readonly (readonly number[])[])[],
+  segments: Iterable<SegmentHolders>,
   groupOf: (position: number) => string,
 ): { readonly weakestReceipts: number; readonly fullReceipts: number } {
   const { code } = manifest
   const cap = groupCap(code)
   let weakest = { weakestReceipts: code.n, fullReceipts: code.n, margin: Number.POSITIVE_INFINITY }
-  for (const [index, chunks] of segments.entries()) {
+  let index = -1
+  for (const chunks of segments) {
+    index += 1
     const shape = shrinkProfile(code, code.k - (code.n - chunks.length))
     const receipts = countReceipts(chunks, cap, groupOf)
     const needed = durableQuorum(shape)

@@ -6,7 +6,7 @@
 import { join } from 'node:path'
 import { decodeMessage, encodeMessage } from '../../../protocols/common/schema.js'
 import { sameKey } from '../../../protocols/common/signed.js'
-import type { KeptLease } from '../../../protocols/lease/lease.js'
+import { type KeptLease, LEASE_ENTRIES_MAX } from '../../../protocols/lease/lease.js'
 import { SubnetError } from '../../base/errors.js'
 import type { Startable } from '../../base/lifecycle.js'
 import { makeDirectory } from '../../base/make-directory.js'
@@ -30,8 +30,9 @@ export interface LedgerEntry {
   readonly object: Uint8Array
   readonly row: ObjectRow
   /** Holders of each segment's chunks, by position in `row.miners`. */
-  readonly segments: readonly SegmentHolders[]
-  readonly leases: readonly KeptLease[]
+  readonly segments: Iterable<SegmentHolders>
+  /** Gone through once. */
+  readonly leases: Iterable<KeptLease>
 }
 
 /** A page of objects, and where the next one begins. */
@@ -261,20 +262,19 @@ export class Ledger implements Startable {
 
   async #record(entry: LedgerEntry): Promise<void> {
     const before = await this.object(entry.object)
-    await Promise.all(
-      entry.leases.map(async (kept) => (await this.#miner(toSs58(kept.lease.miner))).record(kept)),
-    )
-    await this.#db.batch(
-      [
-        ...entry.segments.map((holders, segment) => ({
-          type: 'put' as const,
-          key: segmentKey(entry.object, segment),
-          value: encodeMessage(holders),
-        })),
-        { type: 'put' as const, key: objectKey(entry.object), value: encodeMessage(entry.row) },
-      ],
-      { sync: true },
-    )
+    for (const leases of inTurns(entry.leases)) {
+      await Promise.all(
+        leases.map(async (kept) => (await this.#miner(toSs58(kept.lease.miner))).record(kept)),
+      )
+    }
+    // Chained: rows lie in the database's own memory, not as objects of ours until all are made.
+    const rows = this.#db.batch()
+    let segment = 0
+    for (const holders of entry.segments) {
+      rows.put(segmentKey(entry.object, segment), encodeMessage(holders))
+      segment += 1
+    }
+    await rows.put(objectKey(entry.object), encodeMessage(entry.row)).write({ sync: true })
     const isIn = (miner: Uint8Array) => entry.row.miners.some((other) => sameKey(other, miner))
     const dropped = (before?.miners ?? []).filter((miner) => !isIn(miner))
     await Promise.all(dropped.map(async (miner) => (await this.#miner(toSs58(miner))).forget(entry.object)))
@@ -325,4 +325,24 @@ export class Ledger implements Startable {
     }
     return await opening
   }
+}
+
+/**
+ * As many at once as have no more entries together than one may have: each is a synced write, so small ones do not wait for
+ * one another, and large ones do not lie in memory all at once.
+ */
+function* inTurns(leases: Iterable<KeptLease>): Generator<readonly KeptLease[]> {
+  let turn: KeptLease[] = []
+  let entries = 0
+  for (const kept of leases) {
+    const { length } = kept.lease.entries
+    if (turn.length > 0 && entries + length > LEASE_ENTRIES_MAX) {
+      yield turn
+      turn = []
+      entries = 0
+    }
+    turn.push(kept)
+    entries += length
+  }
+  if (turn.length > 0) yield turn
 }

@@ -3,6 +3,7 @@ import { toString as bytesToText } from 'uint8arrays'
 import { encodeMessage } from '../../../protocols/common/schema.js'
 import { sameKey, type WireDomain } from '../../../protocols/common/signed.js'
 import { countersignLease, type KeptLease } from '../../../protocols/lease/lease.js'
+import { type PackedLease, unpackLease } from '../../../protocols/lease/packed-lease.js'
 import type {
   Committed,
   Holder,
@@ -106,10 +107,8 @@ export class OrderService implements OrderHandler {
       block: view.block,
       groups: operatorGroups(view.members()),
     })
-    const leases: (KeptLease & { validatorSignature: Uint8Array })[] = commit.leases.map((signed) => ({
-      ...signed,
-      validatorSignature: countersignLease(signer, this.#domain, signed.lease),
-    }))
+    const { leases } = commit
+    const countersignatures = leases.map((lease) => countersignLease(signer, this.#domain, lease))
     const { object, profile, maskRoot } = commit.body
     await this.#checkSender(client, commit, checked.manifest.signer)
     const row: ObjectRow = {
@@ -120,25 +119,20 @@ export class OrderService implements OrderHandler {
       nodes: [...checked.nodes],
       nodeHolders: checked.nodeHolders,
       segments: checked.segments.length,
-      miners: leases.map(({ lease }) => lease.miner),
-      minerBytes: leases.map(({ lease }) =>
-        lease.entries.reduce((sum, [, , sizeBytes]) => sum + sizeBytes, 0),
-      ),
+      miners: leases.map(({ miner }) => miner),
+      minerBytes: leases.map(leasedBytes),
       committedBlock: view.block,
-      endBlock: Math.min(...leases.map(({ lease }) => lease.endBlock)),
+      endBlock: Math.min(...leases.map(({ endBlock }) => endBlock)),
     }
-    await ledger.record({ object, row, segments: checked.segments, leases })
-    for (const { lease } of leases) watch.send({ type: 'look', hotkey: toSs58(lease.miner) })
+    const kept = countedLeases(leases, countersignatures)
+    await ledger.record({ object, row, segments: checked.segments, leases: kept })
+    for (const { miner } of leases) watch.send({ type: 'look', hotkey: toSs58(miner) })
     logger.info(
       { object: manifestCid(object), profile, segments: row.segments, miners: leases.length },
       'object counted',
     )
     const { weakestReceipts, fullReceipts } = checked
-    return {
-      countersignatures: leases.map((lease) => lease.validatorSignature),
-      weakestReceipts,
-      fullReceipts,
-    }
+    return { countersignatures, weakestReceipts, fullReceipts }
   }
 
   async locate(client: Uint8Array, body: LocateBody): Promise<Omit<Located, 'type'>> {
@@ -231,6 +225,22 @@ export class OrderService implements OrderHandler {
       leaseEndBlock: leaseEndBlock ?? expiresBlock,
     })
   }
+}
+
+/** Of equal chunks, each counts. */
+function leasedBytes({ entries }: PackedLease): number {
+  let bytes = 0
+  for (const [, , sizeBytes] of entries) bytes += sizeBytes
+  return bytes
+}
+
+/** As the ledger keeps them, one when it comes to it. */
+function* countedLeases(
+  leases: readonly PackedLease[],
+  countersignatures: readonly Uint8Array[],
+): Generator<KeptLease> {
+  for (const [index, lease] of leases.entries())
+    yield { ...unpackLease(lease), validatorSignature: countersignatures[index] }
 }
 
 function placeOf(

@@ -7,7 +7,8 @@ import {
   signEnvelope,
 } from '../../../protocols/common/signed.js'
 import { WIRE_STATUS } from '../../../protocols/common/status.js'
-import { countersignLease, type SignedLease } from '../../../protocols/lease/lease.js'
+import { countersignLease } from '../../../protocols/lease/lease.js'
+import { type PackedLease, packLease, unpackLease } from '../../../protocols/lease/packed-lease.js'
 import { OrderClient } from '../../../protocols/order/client.js'
 import {
   COMMIT_BYTES_MAX,
@@ -55,11 +56,11 @@ class RecordingHandler implements OrderHandler, OwnerHandler {
   hold: Promise<void> | undefined
   /** A candidate or holder's order. */
   order: Order
-  countersign: (lease: SignedLease) => Uint8Array
+  countersign: (lease: PackedLease) => Uint8Array
 
   constructor(pair: SessionsPair) {
     this.order = testOrder(pair, 'put')
-    this.countersign = ({ lease }) => countersignLease(pair.far.signer, TEST_DOMAIN, lease)
+    this.countersign = (lease) => countersignLease(pair.far.signer, TEST_DOMAIN, lease)
   }
 
   async remember(nonce: Uint8Array): Promise<void> {
@@ -134,8 +135,9 @@ function fixture(): Fixture {
   return { ...pair, handler, client }
 }
 
-function oneLease({ far }: SessionsPair, object = testId(32, 1)): SignedLease {
-  return testLease(far.signer.publicKey, signerOf('miner', 'm'), object, [leaseEntry(wireChunk(1, 10))])
+function oneLease({ far }: SessionsPair, object = testId(32, 1)): PackedLease {
+  const entries = [leaseEntry(wireChunk(1, 10))]
+  return packLease(testLease(far.signer.publicKey, signerOf('miner', 'm'), object, entries))
 }
 
 const COMMIT = { object: testId(32, 1), profile: 'small', maskRoot: testId(32, 2) } as const
@@ -167,9 +169,11 @@ describe('order', () => {
     const leases = [oneLease(pair)]
     const committed = await pair.client.commit(pair.far.known, COMMIT, { nodes, leases })
     assert.equal(committed.countersignatures.length, 1)
-    const [[, , body] = []] = pair.handler.calls
+    const [[, , given] = []] = pair.handler.calls
     const whole: CommitBody = { ...COMMIT, nodes: [300, MANIFEST_BYTES_MAX], leases: 1 }
-    assert.deepEqual(body, { sender: pair.near.signer.publicKey, body: whole, nodes, leases })
+    const { sender, body, ...parts } = given as CommitRequest
+    assert.deepEqual([sender, body, parts.nodes], [pair.near.signer.publicKey, whole, nodes])
+    assert.deepEqual(parts.leases.map(unpackLease), leases.map(unpackLease))
   })
 
   it("commits with the object's own key too, over any client's session, and not with a forged one", async () => {
@@ -235,7 +239,7 @@ describe('order', () => {
     const parts = { nodes: [wireChunk(2, 10).bytes], leases: [oneLease(pair)] }
     pair.handler.countersign = () => new Uint8Array(64)
     await assert.rejects(pair.client.commit(pair.far.known, COMMIT, parts), { code: 'BAD_SIGNATURE' })
-    const others = oneLease(pair, testId(32, 3)).lease
+    const others = oneLease(pair, testId(32, 3))
     pair.handler.countersign = () => countersignLease(pair.far.signer, TEST_DOMAIN, others)
     await assert.rejects(pair.client.commit(pair.far.known, COMMIT, parts), { code: 'BAD_SIGNATURE' })
     pair.handler.commit = async () => ({ countersignatures: [], weakestReceipts: 1, fullReceipts: 1 })

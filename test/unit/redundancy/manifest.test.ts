@@ -27,6 +27,7 @@ import { checkFileDag } from '../../../src/redundancy/manifest-dag.js'
 import { maskCommitment, maskRootOf } from '../../../src/redundancy/mask.js'
 import { CHUNK_SIZE, PROFILES, type ProfileName } from '../../../src/redundancy/profiles.js'
 import type { SegmentEntry } from '../../../src/redundancy/segment.js'
+import { keptBytes } from '../../kit/kept-bytes.js'
 import { pattern } from '../../kit/redundancy-reference.js'
 
 const objectKey = pattern(32, 1)
@@ -191,6 +192,16 @@ describe('manifest', () => {
     const manifest = parseManifestRoot(bytes)
     bytes.fill(0)
     assert.deepEqual(manifest, sealed.manifest)
+  })
+
+  it('takes less than 140 bytes a chunk while it is built', async () => {
+    const segments = 300
+    const { bytes } = await keptBytes(() => {
+      const builder = new ManifestBuilder(init(privateOwner, 'small'))
+      for (let i = 0; i < segments; i += 1) builder.add(invented(privateOwner, 'small', i))
+      return builder
+    })
+    assert.ok(bytes / (segments * 10) < 140, `${bytes / (segments * 10)} bytes a chunk`)
   })
 
   it('wants segments in order, and none for an object that fits inline', () => {

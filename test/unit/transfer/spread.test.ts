@@ -6,6 +6,7 @@ import { describeChunk } from '../../../src/redundancy/chunk.js'
 import type { EncodedChunk } from '../../../src/redundancy/segment.js'
 import { Spread, type SpreadOptions } from '../../../src/transfer/spread.js'
 import { FakeClock, turn } from '../../kit/fake-clock.js'
+import { keptBytes } from '../../kit/kept-bytes.js'
 import { deferred } from '../../kit/probe-actor.js'
 
 const gone = () => new SubnetError('DISCONNECTED', 'gone')
@@ -63,6 +64,9 @@ function setUp({ candidates = 6, resumes = false, quorum = 2 } = {}) {
   return { pool, clock, spread, send, entry }
 }
 
+/** What the lease of each candidate will name. */
+const listed = ({ entries }: Spread) => entries.map((own) => [...own])
+
 describe('Spread', () => {
   it('sends each chunk to its holder, and keeps what the lease of each will name', async () => {
     const { pool, spread, send, entry } = setUp()
@@ -71,7 +75,7 @@ describe('Spread', () => {
       pool.sent.map(([candidate]) => candidate),
       [0, 1, 2],
     )
-    assert.deepEqual(spread.entries, [[entry(0)], [entry(1)], [entry(2)], [], [], []])
+    assert.deepEqual(listed(spread), [[entry(0)], [entry(1)], [entry(2)], [], [], []])
     assert.equal(spread.retries, 0)
   })
 
@@ -80,7 +84,7 @@ describe('Spread', () => {
     pool.broken.set(1, gone())
     pool.broken.set(3, gone())
     assert.equal(await send([3, 4, 5]), 3)
-    assert.deepEqual(spread.entries, [[entry(0)], [], [entry(2)], [], [entry(1)], []])
+    assert.deepEqual(listed(spread), [[entry(0)], [], [entry(2)], [], [entry(1)], []])
     assert.equal(spread.retries, 2)
     assert.match(String(spread.lastFailure), /gone/)
   })
@@ -98,7 +102,7 @@ describe('Spread', () => {
     const { pool, spread, send, entry } = setUp()
     pool.broken.set(1, gone())
     assert.equal(await send([2]), 3)
-    assert.deepEqual(new Set(spread.entries[2]), new Set([entry(2), entry(1)]))
+    assert.deepEqual(new Set(listed(spread)[2]), new Set([entry(2), entry(1)]))
   })
 
   it('counts what is kept when the spares run out', async () => {
@@ -119,6 +123,27 @@ describe('Spread', () => {
       spread.entries.map((own) => own.length),
       [2, 2, 2, 0, 0, 0],
     )
+  })
+
+  it('keeps less than 160 bytes of a chunk that is durable', async () => {
+    const pool = { retries: 0, send: async () => undefined, have: async () => [] }
+    const [segments, n] = [1_000, 10]
+    const plan = { holders: Array.from({ length: n }, (_, index) => index), spares: [], quorum: n }
+    const { thing: spread, bytes } = await keptBytes(async () => {
+      const spread = new Spread({ pool, clock: new FakeClock() }, { candidates: n, resumes: false })
+      for (let segment = 0; segment < segments; segment += 1) {
+        const chunks = plan.holders.map((index) => ({
+          digest: new Uint8Array(32).fill(index),
+          auditRoot: new Uint8Array(32).fill(segment),
+          sizeBytes: 10,
+          bytes: new Uint8Array(10),
+        }))
+        await spread.send(chunks, plan, (index) => [segment, index], {})
+      }
+      return spread
+    })
+    assert.equal(spread.entries[0]?.length, segments)
+    assert.ok(bytes / (segments * n) < 160, `${bytes / (segments * n)} bytes a chunk`)
   })
 
   it('counts what the pool sent again as well', async () => {
@@ -160,7 +185,7 @@ describe('Spread', () => {
       await clock.advance(1)
       assert.deepEqual(pool.sent.slice(3), [[3, CHUNKS[1]?.bytes]])
       assert.equal(await sending, 3)
-      assert.deepEqual(spread.entries, [[entry(0)], [], [entry(2)], [entry(1)], [], []])
+      assert.deepEqual(listed(spread), [[entry(0)], [], [entry(2)], [entry(1)], [], []])
       assert.equal(spread.retries, 1)
       assert.equal(clock.pendingTimers, 0)
     })
@@ -188,7 +213,7 @@ describe('Spread', () => {
       await clock.advance(2_000)
       slow.resolve()
       assert.equal(await sending, 3)
-      assert.deepEqual(spread.entries, [[entry(0)], [entry(1)], [entry(2)], [], [], []])
+      assert.deepEqual(listed(spread), [[entry(0)], [entry(1)], [entry(2)], [], [], []])
     })
 
     it('measures slowness by the others: three times their median', async () => {
@@ -265,7 +290,7 @@ describe('Spread', () => {
       pool.holds.set(4, [2])
       assert.equal(await send([3, 4]), 3)
       assert.deepEqual(pool.sent, [[2, CHUNKS[2]?.bytes]])
-      assert.deepEqual(spread.entries, [[entry(0)], [], [entry(2)], [], [entry(1)], []])
+      assert.deepEqual(listed(spread), [[entry(0)], [], [entry(2)], [], [entry(1)], []])
       assert.equal(spread.reusedBytes, 20)
     })
 

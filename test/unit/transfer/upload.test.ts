@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
-import { DAG_SEGMENT, type SignedLease } from '../../../protocols/lease/lease.js'
+import { DAG_SEGMENT } from '../../../protocols/lease/lease.js'
+import type { PackedLease } from '../../../protocols/lease/packed-lease.js'
 import type { CommitBody, Committed, PlaceBody, Placed } from '../../../protocols/order/messages.js'
 import type { ErrorCode } from '../../../src/base/errors.js'
 import { isSubnetError, SubnetError } from '../../../src/base/errors.js'
@@ -41,7 +42,7 @@ class FakeOrders {
   readonly placed: PlaceBody[] = []
   readonly committed: CheckedCommit[] = []
   nodes: readonly Uint8Array[] = []
-  leases: readonly SignedLease[] = []
+  leases: readonly PackedLease[] = []
   refusal: Error | undefined
   /** What the next commits are refused with, in turn. */
   commitRefusals: Error[] = []
@@ -61,7 +62,7 @@ class FakeOrders {
   async commit(
     _validator: unknown,
     body: Omit<CommitBody, 'nodes' | 'leases'>,
-    parts: { readonly nodes: readonly Uint8Array[]; readonly leases: readonly SignedLease[] },
+    parts: { readonly nodes: readonly Uint8Array[]; readonly leases: readonly PackedLease[] },
   ): Promise<Committed> {
     const refused = this.commitRefusals.shift()
     if (refused !== undefined) throw refused
@@ -184,7 +185,7 @@ describe('upload', () => {
     assert.equal(report.sentBytes, 4 * (1_000 + manifestBytes))
     assert.equal(report.storedBytes, report.sentBytes)
     assert.equal(report.reusedBytes, 0)
-    const named = set.orders.leases.map(({ lease }) => lease.entries.map(([, , , segment]) => segment))
+    const named = set.orders.leases.map(({ entries }) => [...entries].map(([, , , segment]) => segment))
     for (const segments of named) assert.equal(segments.includes(DAG_SEGMENT), segments.includes(0))
   })
 
@@ -204,8 +205,8 @@ describe('upload', () => {
     const zeros = new Uint8Array(5 * CHUNK_SIZE)
     const report = await set.put(inPieces(zeros), {}, false, undefined, COPIES, 'public')
     assert.deepEqual([report.segments, report.weakestReceipts], [5, 4])
-    const places = set.orders.leases.flatMap(({ lease }) =>
-      lease.entries
+    const places = set.orders.leases.flatMap(({ entries }) =>
+      [...entries]
         .filter(([, , , segment]) => segment >= 0)
         .map(([, , , segment, index]) => `${segment}/${index}`),
     )

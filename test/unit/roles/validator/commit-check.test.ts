@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { decode, encode } from '@ipld/dag-cbor'
 import { DAG_SEGMENT, type LeaseEntry, MANIFEST_SEGMENT } from '../../../../protocols/lease/lease.js'
+import { packLease } from '../../../../protocols/lease/packed-lease.js'
 import type { CommitRequest } from '../../../../protocols/order/server.js'
 import type { ErrorCode, SubnetError } from '../../../../src/base/errors.js'
 import { isSubnetError } from '../../../../src/base/errors.js'
@@ -52,7 +53,7 @@ function commitOf(
 ): Omit<CommitRequest, 'sender'> {
   const leases = entries.flatMap((own, miner) => {
     const full = { object: object.address, validator: validator().publicKey, ...terms }
-    return own.length === 0 ? [] : [testLease(minerKey(miner).signer, own, full)]
+    return own.length === 0 ? [] : [packLease(testLease(minerKey(miner).signer, own, full))]
   })
   const body = {
     object: object.address,
@@ -101,11 +102,11 @@ describe('checkCommit: what counts', () => {
     assert.deepEqual(checked.manifest.address, SMALL.address)
     assert.deepEqual(checked.nodeHolders, [Array.from({ length: MINERS }, (_, miner) => miner)])
     assert.deepEqual(
-      checked.segments[0],
+      [...checked.segments][0],
       Array.from({ length: 10 }, (_, chunk) => [chunk]),
     )
     assert.deepEqual(
-      checked.segments[1],
+      [...checked.segments][1],
       Array.from({ length: 7 }, (_, chunk) => [chunk + 1]),
     )
     assert.deepEqual([checked.weakestReceipts, checked.fullReceipts], [10, 10])
@@ -166,7 +167,7 @@ describe('checkCommit: what counts', () => {
     const entries = spreadOver(SMALL, MINERS)
     entries[9]?.push(chunkEntry(SMALL, 0, 2))
     const checked = checkCommit(commitOf(SMALL, entries), checkOf(three))
-    assert.deepEqual(checked.segments[0]?.[2], [2, 9])
+    assert.deepEqual([...checked.segments][0]?.[2], [2, 9])
     assert.equal(checked.weakestReceipts, 10)
   })
 
@@ -185,7 +186,8 @@ describe('checkCommit: what counts', () => {
   it('counts a chunk named twice in a lease once', () => {
     const entries = spreadOver(SMALL, MINERS)
     entries[0]?.push(chunkEntry(SMALL, 0, 0))
-    assert.deepEqual(checkCommit(commitOf(SMALL, entries), checkOf()).segments[0]?.[0], [0])
+    const { segments } = checkCommit(commitOf(SMALL, entries), checkOf())
+    assert.deepEqual([...segments][0]?.[0], [0])
   })
 
   it('takes an object inside its manifest at the quorum of copies and refuses it one below', () => {
@@ -198,7 +200,7 @@ describe('checkCommit: what counts', () => {
       checkOf(),
     )
     assert.deepEqual([checked.weakestReceipts, checked.fullReceipts], [10, 10])
-    assert.deepEqual(checked.segments, [])
+    assert.deepEqual([...checked.segments], [])
     const below = commitOf(
       INLINE,
       without(all, (_s, _i, miner) => miner >= 4),
@@ -281,7 +283,7 @@ describe('checkCommit: what it refuses', () => {
     const commit = commitOf(SMALL)
     const [first, second] = commit.leases
     assert.ok(first && second)
-    const swapped = { lease: first.lease, minerSignature: second.minerSignature }
+    const swapped = { ...first, minerSignature: second.minerSignature }
     refuses({ ...commit, leases: [swapped, second] }, 'BAD_SIGNATURE', /does not verify/)
     const domain = { ...TEST_DOMAIN, netuid: 2 }
     refuses(commitOf(SMALL, undefined, { domain }), 'BAD_SIGNATURE', /does not verify/)

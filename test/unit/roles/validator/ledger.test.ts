@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict'
+import { existsSync } from 'node:fs'
 import { rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import {
   countersignLease,
   type KeptLease,
+  LEASE_ENTRIES_MAX,
   type LeaseEntry,
   MANIFEST_SEGMENT,
 } from '../../../../protocols/lease/lease.js'
@@ -35,11 +37,14 @@ function kept(object: Uint8Array, miner: number): KeptLease {
   return { ...signed, validatorSignature: countersignLease(validator, TEST_DOMAIN, signed.lease) }
 }
 
+/** Its leases are there to be looked at. */
+type TestEntry = LedgerEntry & { readonly leases: readonly KeptLease[] }
+
 function entryOf(
   object: Uint8Array,
   miners: readonly number[],
   segments: readonly SegmentHolders[] = [],
-): LedgerEntry {
+): TestEntry {
   const leases = miners.map((miner) => kept(object, miner))
   return {
     object,
@@ -65,12 +70,7 @@ function entry(digest: Uint8Array, segment: number, index: number): LeaseEntry {
 }
 
 /** One miner holds these places of the object. */
-function withEntries(
-  object: Uint8Array,
-  miner: number,
-  entries: LeaseEntry[],
-  endBlock = 1_000,
-): LedgerEntry {
+function withEntries(object: Uint8Array, miner: number, entries: LeaseEntry[], endBlock = 1_000): TestEntry {
   const validator = testHotkey(100).signer.publicKey
   const signed = testLease(testHotkey(miner).signer, entries, { object, validator, endBlock })
   return { ...entryOf(object, [miner]), leases: [signed] }
@@ -151,6 +151,28 @@ describe('Ledger', () => {
       assert.deepEqual(await ledger.segments(OBJECT, 256, 256), segments.slice(256))
       assert.deepEqual(await ledger.segments(OBJECT, 300, 256), [])
       assert.deepEqual(await ledger.segments(OBJECT, 0, 0), [])
+    })
+
+    it('has no more entries in memory than one lease may have while it writes them', async () => {
+      const entries = Array.from({ length: LEASE_ENTRIES_MAX / 2 }, (_, index) =>
+        entry(testId(32, 1_000 + index), index, 0),
+      )
+      /** Miners whose leases were begun to be written when each lease was taken. */
+      const begun: number[][] = []
+      function* leases() {
+        for (const miner of [1, 2, 3, 4]) {
+          const path = (other: number) => join(directory.path, 'miners', minerName(other))
+          begun.push([1, 2, 3, 4].filter((other) => existsSync(path(other))))
+          const [lease] = withEntries(OBJECT, miner, entries).leases
+          if (lease !== undefined) yield lease
+        }
+      }
+      await ledger.record({ ...entryOf(OBJECT, [1, 2, 3, 4]), leases: leases() })
+      assert.deepEqual(begun, [[], [], [], [1, 2]])
+      for (const miner of [1, 2, 3, 4]) {
+        const [lease] = await collect(ledger.leases(minerName(miner)))
+        assert.deepEqual(lease?.lease.entries, entries)
+      }
     })
 
     it('counts nothing of an object whose row was not written: leases come first', async () => {

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
-import { checkLeaseCounted, type LeaseEntry, type SignedLease } from '../../../../protocols/lease/lease.js'
+import { checkLeaseCounted, type LeaseEntry } from '../../../../protocols/lease/lease.js'
+import { packLease } from '../../../../protocols/lease/packed-lease.js'
 import type { PlaceBody } from '../../../../protocols/order/messages.js'
 import { checkOrder } from '../../../../protocols/order/order.js'
 import type { CommitRequest } from '../../../../protocols/order/server.js'
@@ -100,9 +101,10 @@ describe('OrderService', () => {
     sender = CLIENT,
   ): CommitRequest {
     const validator = testHotkey(VALIDATOR).signer.publicKey
-    const leases: SignedLease[] = entries.map((own, miner) => {
+    const leases = entries.map((own, miner) => {
       const endBlock = endBlocks[miner] ?? 900
-      return testLease(testHotkey(miner).signer, own, { object: object.address, validator, endBlock })
+      const terms = { object: object.address, validator, endBlock }
+      return packLease(testLease(testHotkey(miner).signer, own, terms))
     })
     const body = {
       object: object.address,
@@ -206,7 +208,7 @@ describe('OrderService', () => {
     it('countersigns every lease, records the object and has its miners looked at', async () => {
       const commit = commitOf(spreadOver(object, 4), [900, 800])
       const { countersignatures, weakestReceipts, fullReceipts } = await service.commit(CLIENT, commit)
-      for (const [index, { lease }] of commit.leases.entries()) {
+      for (const [index, lease] of commit.leases.entries()) {
         checkLeaseCounted(lease, countersignatures[index] ?? new Uint8Array(0), TEST_DOMAIN)
       }
       assert.deepEqual([weakestReceipts, fullReceipts], [4, 4])
@@ -214,7 +216,7 @@ describe('OrderService', () => {
       assert.deepEqual(row?.client, CLIENT)
       assert.deepEqual(row?.maskRoot, maskRootOf(object.objectKey))
       assert.deepEqual([row?.segments, row?.committedBlock, row?.endBlock], [3, BLOCK, 800])
-      const bytes = (commit.leases[0]?.lease.entries ?? []).reduce((sum, [, , size]) => sum + size, 0)
+      const bytes = [...(commit.leases[0]?.entries ?? [])].reduce((sum, [, , size]) => sum + size, 0)
       assert.equal(row?.minerBytes[0], bytes)
       const looks = watch.sent.map((message) => (message.type === 'look' ? message.hotkey : ''))
       assert.deepEqual(

@@ -8,6 +8,7 @@ import {
   type SignedLease,
   signLease,
 } from '../../../../protocols/lease/lease.js'
+import { packLease } from '../../../../protocols/lease/packed-lease.js'
 import { type Renewal, serveLeases } from '../../../../protocols/lease/server.js'
 import { OrderClient } from '../../../../protocols/order/client.js'
 import { ActorSystem } from '../../../../src/actor/system.js'
@@ -128,7 +129,7 @@ async function start(path: string) {
         testLease(testHotkey(number).signer, own, terms),
       )
       const body = { object: object.address, profile: object.profile, maskRoot: maskRootOf(object.objectKey) }
-      await orders.commit(peer, body, { nodes: object.nodes, leases })
+      await orders.commit(peer, body, { nodes: object.nodes, leases: leases.map(packLease) })
       for (const [number, miner] of miners.entries()) miner.lease = leases[number]?.lease
       return leases
     },
