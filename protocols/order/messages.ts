@@ -58,6 +58,8 @@ export const placeBodySchema = z.strictObject({
   /** The client's name for this put: asking again with it gives the same answer. */
   put: nonceField,
   leaseBlocks: integer(1, 2 ** 31),
+  /** Some of it is at the miners already, and in the room that they have no more. */
+  continues: z.literal(true).optional(),
 })
 export type PlaceBody = z.infer<typeof placeBodySchema>
 

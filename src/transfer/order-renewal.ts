@@ -90,7 +90,7 @@ export class OrderRenewal implements Disposable {
     const { validator, request } = this.#init
     using scope = deadline(clock, PLACE_TIMEOUT_MS, 'renewing the orders', this.#life.signal)
     const { block } = authority
-    const placed = await orders.place(validator, request, scope)
+    const placed = await orders.place(validator, { ...request, continues: true }, scope)
     pool.renew(placed.candidates)
     this.#placedBlock = block
     this.#expiresBlock = firstEnd(placed)

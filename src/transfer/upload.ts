@@ -73,6 +73,8 @@ export interface UploadInit {
   readonly put: Uint8Array
   /** This object's chunks may be at the miners already: they are asked before bodies are sent. */
   readonly resumes: boolean
+  /** This validator has placed it before: what is at the miners of it takes room that they have no more. */
+  readonly continues?: boolean
   /** Called when everything is kept and leased, before a validator counts it, with what the upload will resolve to. */
   readonly beforeCommit?: (report: UploadReport) => Promise<void>
 }
@@ -140,12 +142,13 @@ async function placeAt(
 }
 
 function placeRequest(init: UploadInit): PlaceBody {
-  const { profile, sizeBytes, leaseBlocks, put } = init
+  const { profile, sizeBytes, leaseBlocks, put, continues } = init
   return {
     profile: profile.name,
     put,
     leaseBlocks,
     ...(sizeBytes === undefined ? {} : { sizeBytes }),
+    ...(continues === true ? { continues } : {}),
   }
 }
 

@@ -251,6 +251,53 @@ describe('a subnet that loses the validator of an object on its way', function (
   }
 })
 
+describe('a subnet that loses miners of an object on its way', function () {
+  this.timeout(60_000)
+  const bytes = testBytes('torn', 12 * MIB)
+
+  /** Puts, and stops two of the six miners when they hold their part of the bytes and have signed for nothing. */
+  async function put(network: LocalNetwork, repeatable: boolean): Promise<PutResult> {
+    const client = await network.client()
+    let doneBytes = 0
+    async function* pieces() {
+      yield bytes
+      if (network.miners.length < 6) return
+      // The last piece is not sent before the end is known.
+      await until(() => doneBytes >= bytes.length - 2 * MIB, { deadlineMs: 20_000, title: 'most is kept' })
+      for (const name of ['miner-0', 'miner-1']) await network.stopNode(name)
+    }
+    return await client.storage.put(repeatable ? pieces : pieces(), {
+      profile: 'copies',
+      sizeBytes: bytes.length,
+      onProgress: (progress) => {
+        doneBytes = progress.doneBytes
+      },
+    })
+  }
+
+  it('sends to others what those held, if the bytes can be read again, and where there is no room for all anew', async () => {
+    await using network = await LocalNetwork.start({ miners: 6, validators: 1, capacityBytes: 18 * MIB })
+    const stored = await put(network, true)
+    assert.equal(stored.weakestReceipts, 4)
+    assert.ok(stored.reusedBytes >= 2 * bytes.length, 'what the others held is not sent again')
+    const leavers = ['miner-0', 'miner-1']
+    assert.ok(stored.holders.every(({ hotkey }) => !leavers.includes(network.nameOf(hotkey))))
+    assert.ok(sameBytes(await readBack(await network.client(), stored.capability), bytes))
+  })
+
+  it('says what has happened and what to do, if they cannot', async () => {
+    await using network = await LocalNetwork.start({ miners: 6, validators: 1 })
+    await assert.rejects(put(network, false), (error) => {
+      assert.ok(isSubnetError(error, 'NOT_DURABLE') && error.retryable)
+      assert.match(
+        error.message,
+        /segment \d has \d receipts .* miners have left with what they kept; put it again/,
+      )
+      return true
+    })
+  })
+})
+
 describe('a subnet in which one miner claims room it does not have', function () {
   this.timeout(60_000)
 

@@ -24,14 +24,22 @@ import type { ClientPeers } from './peers.js'
 const PLACING_TIMEOUT_MS = 120_000
 /** Failures that say nothing but that the validator cannot be talked to. */
 const UNREACHABLE: ReadonlySet<ErrorCode> = new Set(['DISCONNECTED', 'TIMEOUT', 'UNAUTHENTICATED', 'STOPPED'])
+/** What is left to whoever puts. */
+const ADVICE = {
+  lost: 'put it again, another one will take it (what can be read again, as a file, is sent to the next one at once)',
+  torn: 'miners have left with what they kept; put it again (what can be read again, as a file, goes on by itself)',
+  tornAgain: 'miners leave faster than it can be stored; put it again later, what is kept is not sent again',
+} as const
+/** Runs of one put. Miners that leave meanwhile take with them what they kept; the next run sends that to others. */
+const RUNS_MAX = 3
 /** Failures of this side: no other validator would change them. */
 const OWN: ReadonlySet<ErrorCode> = new Set(['DISK', 'CONFIG'])
 
 type Pieces = AsyncIterable<Uint8Array> | Iterable<Uint8Array>
 
 /**
- * The bytes of an object, in pieces of any size. As a function, which begins at the first byte at each call, it lets
- * another validator take over when the one that placed the object is lost on the way.
+ * The bytes of an object, in pieces of any size. As a function, which begins at the first byte at each call, it lets the
+ * put go on when miners leave with what they kept of it, or when the validator that placed it is lost on the way.
  */
 export type PutSource = Pieces | (() => Pieces)
 
@@ -95,6 +103,9 @@ export async function putObject(
   const asked = peers.permittedValidators(record.objectKey).length
   let endMs = clock.monotonicMs() + PLACING_TIMEOUT_MS
   const tried: Tried[] = []
+  let runs = 1
+  /** Who has placed it before: in an earlier run, or in the last one of this. */
+  let placedBy = earlier?.validator
   /** The validator that is tried has placed the object, and bytes are read for it. */
   let hasBegun = false
   const read = async function* () {
@@ -111,7 +122,9 @@ export async function putObject(
     hasBegun = false
     try {
       const own = { ...record, validator: validator.hotkey }
-      const put = new Put(components, init, { validator, record: own, resumes: earlier !== undefined })
+      const resumes = earlier !== undefined || runs > 1
+      const continues = placedBy !== undefined && equals(placedBy, validator.hotkey)
+      const put = new Put(components, init, { validator, record: own, resumes, continues })
       const report = (await put.committed(options)) ?? (await put.upload(read(), options))
       await options.journal?.remove()
       const capabilities = capabilitiesOf(record, report.address)
@@ -120,14 +133,15 @@ export async function putObject(
     } catch (error) {
       options.signal?.throwIfAborted()
       if (!isSubnetError(error) || OWN.has(error.code) || error.data.largestBytes !== undefined) throw error
-      tried.push({ validator, error })
+      const isLost = error.data.lostValidator !== undefined
+      const isTorn = hasBegun && !isLost && error.code === 'NOT_DURABLE'
+      if (!isTorn) tried.push({ validator, error })
       if (!hasBegun) continue
-      if (error.data.lostValidator === undefined) throw error
-      if (typeof source !== 'function') {
-        const advice =
-          'put it again, another one will take it (what can be read again, as a file, is sent to the next one at once)'
-        throw lostFor(error, advice)
-      }
+      if (!isLost && !isTorn) throw error
+      if (typeof source !== 'function') throw withAdvice(error, isLost ? ADVICE.lost : ADVICE.torn)
+      if (isTorn && runs >= RUNS_MAX) throw withAdvice(error, ADVICE.tornAgain)
+      if (isTorn) runs += 1
+      placedBy = validator.hotkey
       endMs = clock.monotonicMs() + PLACING_TIMEOUT_MS
     }
   }
@@ -157,6 +171,8 @@ interface PutTask {
   readonly record: PutRecord
   /** An earlier run may have left chunks at the miners. */
   readonly resumes: boolean
+  /** It was placed by this very validator. */
+  readonly continues: boolean
 }
 
 /** One put at one validator. */
@@ -244,7 +260,7 @@ class Put {
   }
 
   async #upload(source: AsyncIterable<Uint8Array>, options: PutOptions): Promise<UploadReport> {
-    const { validator, record, resumes } = this.#task
+    const { validator, record, resumes, continues } = this.#task
     const { journal } = options
     const { committing: _, ...unfinished } = record
     await journal?.save(unfinished)
@@ -260,6 +276,7 @@ class Put {
         createdUnixSeconds: record.createdUnixSeconds,
         put: record.put,
         resumes,
+        continues,
         beforeCommit: async (report) => await journal?.save({ ...unfinished, committing: report }),
         ...(options.sizeBytes === undefined ? {} : { sizeBytes: options.sizeBytes }),
       },
@@ -269,7 +286,7 @@ class Put {
   }
 }
 
-function lostFor(error: SubnetError, advice: string): SubnetError {
+function withAdvice(error: SubnetError, advice: string): SubnetError {
   const { code, data } = error
   return new SubnetError(code, `${error.message}; ${advice}`, { cause: error.cause, data, retryable: true })
 }

@@ -55,7 +55,7 @@ export function offerMiners(
   const profile = PROFILES[request.profile]
   const groupOf = (miner: WatchedMiner) => groups.get(miner.member.hotkey) ?? miner.member.coldkey
   const usable = live
-    .filter(({ capacity }) => capacity.freeBytes >= CHUNK_SIZE)
+    .filter(({ capacity }) => request.continues === true || capacity.freeBytes >= CHUNK_SIZE)
     .sort((a, b) => b.capacity.freeBytes - a.capacity.freeBytes || a.member.uid - b.member.uid)
     .slice(0, CANDIDATES_MAX)
   const sizes = groupSizes(usable.map(groupOf))
@@ -68,7 +68,9 @@ export function offerMiners(
     weight: Math.max(1, Math.floor(miner.capacity.freeBytes / MIB)),
     maxBytes: chunksEach * CHUNK_SIZE,
   }))
-  if (request.sizeBytes !== undefined) requireRoom(profile, request.sizeBytes, miners)
+  // What is left to be sent of one that is continued nobody knows here: miners say themselves when they are full.
+  if (request.sizeBytes !== undefined && request.continues !== true)
+    requireRoom(profile, request.sizeBytes, miners)
   if (operators >= profile.fullStrengthGroups) return { miners }
   const warning = `${profile.name} has its full strength from ${profile.fullStrengthGroups} operators, there are ${operators}`
   return { miners, warning }

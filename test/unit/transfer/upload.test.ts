@@ -421,7 +421,7 @@ describe('upload', () => {
         }),
       )
       assert.equal(set.orders.placed.length, 2)
-      assert.deepEqual(set.orders.placed[1], set.orders.placed[0], 'the same question')
+      assert.deepEqual(set.orders.placed[1], { ...set.orders.placed[0], continues: true })
       assert.equal(report.weakestReceipts, 4)
       assert.equal(report.retries, 0)
       assert.deepEqual(readBack(set), bytes)

@@ -104,6 +104,17 @@ describe('offerMiners', () => {
     )
   })
 
+  it('offers for one that is continued also miners that it has filled, and does not ask for room for all of it', () => {
+    const live = [...miners(8, 0), miner(8, MIB), miner(9, 2 * MIB)]
+    const request = { ...ASK, profile: 'small', sizeBytes: GIB } as const
+    assert.throws(() => offer(live, request), isSubnetError)
+    const { miners: offered } = offer(live, { ...request, continues: true })
+    assert.deepEqual(
+      offered.map(({ member, weight }) => [member.uid, weight]),
+      [[9, 2], [8, 1], ...Array.from({ length: 8 }, (_, uid) => [uid, 1])],
+    )
+  })
+
   it('takes an object of unknown size without asking for room, with orders for 64 GiB', () => {
     const { miners: offered } = offer(miners(10, MIB), { ...ASK, profile: 'small' })
     const share = Math.ceil((64 * GIB) / segmentSize('private', 4)) * CHUNK_SIZE
