@@ -11,7 +11,7 @@ import type { PeerComponents } from '../hello/exchange.js'
 import { callPatiently } from '../hello/exchange.js'
 import type { KnownPeer } from '../hello/sessions.js'
 import { checkLeaseCounted } from '../lease/lease.js'
-import { type PackedLease, unpackLease } from '../lease/packed-lease.js'
+import { encodePackedLease, type PackedLease } from '../lease/packed-lease.js'
 import type {
   CommitBody,
   Committed,
@@ -85,7 +85,7 @@ export class OrderClient {
         options,
       )
       for (const node of parts.nodes) await frames.writeBody(node, options)
-      for (const lease of parts.leases) await frames.writeMessage(unpackLease(lease), options)
+      for (const lease of parts.leases) await frames.writeHeader(encodePackedLease(lease), options)
       const answer = unlessFailure(
         await frames.readMessage(commitAnswerSchema, 'committed', options),
         validator.peerId,

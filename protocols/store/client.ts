@@ -3,7 +3,6 @@
  *
  * Next hop on the store path: protocols/store/server.ts, on the miner.
  */
-import { equals } from 'uint8arrays'
 import type { AbortOptions } from '../../src/base/abort.js'
 import { raceAbort } from '../../src/base/abort.js'
 import type { Clock, Timer } from '../../src/base/clock.js'
@@ -11,14 +10,15 @@ import { SubnetError, toSubnetError } from '../../src/base/errors.js'
 import { Semaphore } from '../../src/base/semaphore.js'
 import type { FrameStream } from '../common/frames.js'
 import { slowestMs, unlessFailure } from '../common/frames.js'
-import { encodeMessage } from '../common/schema.js'
-import type { WireDomain } from '../common/signed.js'
+import { sameKey, type WireDomain } from '../common/signed.js'
 import { fromFailure } from '../common/status.js'
 import type { PeerComponents } from '../hello/exchange.js'
 import { openFrames } from '../hello/exchange.js'
 import type { KnownPeer } from '../hello/sessions.js'
-import type { LeaseEntry, SignedLease } from '../lease/lease.js'
+import { LeaseEntryList } from '../lease/entry-list.js'
+import type { SignedLease } from '../lease/lease.js'
 import { checkLeaseHeld } from '../lease/lease.js'
+import { encodeWithEntries, type LeaseEntries, type PackedLease, packLease } from '../lease/packed-lease.js'
 import type { Order } from '../order/order.js'
 import { fromBits } from './bits.js'
 import type { StoreAnswer } from './messages.js'
@@ -33,8 +33,7 @@ export interface OutgoingChunk {
 
 export interface LeaseTerms {
   readonly object: Uint8Array
-  /** Gone through anew for the question and for the check of its answer. */
-  readonly entries: Iterable<LeaseEntry>
+  readonly entries: LeaseEntries
   readonly endBlock: number
 }
 
@@ -131,27 +130,26 @@ export class StoreStream {
   }
 
   /** The miner's signature that it holds these chunks, verified. */
-  async lease(terms: LeaseTerms, options: AbortOptions = {}): Promise<SignedLease> {
+  async lease(terms: LeaseTerms, options: AbortOptions = {}): Promise<PackedLease> {
+    const { entries, ...asked } = terms
     const answer = this.#ask<SignedLease>(
       (pending) => this.#leases.push(pending),
-      () => this.#frames.writeMessage({ type: 'lease', ...terms, entries: [...terms.entries] }),
+      async () => await this.#frames.writeHeader(encodeWithEntries({ type: 'lease', ...asked }, entries)),
       options,
     )
-    const signed = await raceAbort(answer, options.signal)
-    const { lease } = signed
-    const asked = encodeMessage([
-      terms.object,
-      this.#order.validator,
-      this.peer.hotkey,
-      [...terms.entries],
-      terms.endBlock,
-    ])
-    const given = encodeMessage([lease.object, lease.validator, lease.miner, lease.entries, lease.endBlock])
-    if (!equals(asked, given)) {
+    // Packed at once: an upload has as many of them as there are miners.
+    const lease = packLease(await raceAbort(answer, options.signal))
+    const isAsked =
+      sameKey(lease.object, terms.object) &&
+      sameKey(lease.validator, this.#order.validator) &&
+      sameKey(lease.miner, this.peer.hotkey) &&
+      lease.endBlock === terms.endBlock &&
+      lease.entries.equals(asList(entries))
+    if (!isAsked) {
       throw new SubnetError('MISMATCH', `${this.peer.peerId} signed another lease than asked for`)
     }
-    checkLeaseHeld(signed, this.#domain)
-    return signed
+    checkLeaseHeld({ lease, minerSignature: lease.minerSignature }, this.#domain)
+    return lease
   }
 
   /** Says that nothing more will be sent. */
@@ -265,4 +263,8 @@ export class StoreStream {
     this.#haves.length = 0
     this.#frames.abort(this.#failure)
   }
+}
+
+function asList(entries: LeaseEntries): LeaseEntryList {
+  return entries instanceof LeaseEntryList ? entries : LeaseEntryList.of(entries)
 }

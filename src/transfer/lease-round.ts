@@ -2,22 +2,14 @@
  * The leases of an upload, from every miner that keeps part of it. One that does not sign drops out with its chunks; one
  * that is slow about it is waited for only while a segment would miss it.
  */
-import {
-  type DAG_SEGMENT,
-  LEASE_ENTRIES_MAX,
-  type LeaseEntry,
-  type MANIFEST_SEGMENT,
-} from '../../protocols/lease/lease.js'
-import { type PackedLease, packLease } from '../../protocols/lease/packed-lease.js'
+import { type DAG_SEGMENT, LEASE_ENTRIES_MAX, type MANIFEST_SEGMENT } from '../../protocols/lease/lease.js'
+import type { LeaseEntries, PackedLease } from '../../protocols/lease/packed-lease.js'
 import type { LeaseTerms } from '../../protocols/store/client.js'
 import type { AbortOptions } from '../base/abort.js'
 import type { Clock } from '../base/clock.js'
 import { SubnetError } from '../base/errors.js'
 import { sendAll } from './long-tail.js'
 import type { StorePool } from './store-pool.js'
-
-/** What a candidate keeps. */
-export type KeptEntries = Iterable<LeaseEntry> & { readonly length: number }
 
 /** Receipts that each part of an object needs to be durable: each segment, and each block stored in full copies. */
 export class Quorums {
@@ -35,7 +27,7 @@ export class Quorums {
   }
 
   /** Whether these receipts are enough for all parts. */
-  areMetBy(entries: Iterable<KeptEntries>): boolean {
+  areMetBy(entries: Iterable<LeaseEntries>): boolean {
     const segments = new Map(this.#segments)
     const copies = new Map([...this.#copies].map(([kind, numbers]) => [kind, new Map(numbers)]))
     for (const own of entries) {
@@ -51,7 +43,7 @@ export class Quorums {
 
 export interface LeaseRound extends Omit<LeaseTerms, 'entries'> {
   /** Per candidate, what it keeps. */
-  readonly entries: readonly KeptEntries[]
+  readonly entries: readonly LeaseEntries[]
   readonly quorums: Quorums
 }
 
@@ -63,7 +55,7 @@ export async function collectLeases(
 ): Promise<PackedLease[]> {
   const signers = [...entries.keys()].filter((candidate) => entriesOf(candidate).length > 0)
   const leases = new Map<number, PackedLease>()
-  function entriesOf(candidate: number): KeptEntries {
+  function entriesOf(candidate: number): LeaseEntries {
     return entries[candidate] ?? []
   }
   for (const { length } of signers.map(entriesOf)) {
@@ -84,7 +76,7 @@ export async function collectLeases(
       send: async (candidate) => {
         const terms = { object, entries: entriesOf(candidate), endBlock }
         const lease = await pool.lease(candidate, terms, options)
-        leases.set(candidate, packLease(lease))
+        leases.set(candidate, lease)
       },
       onKept: () => undefined,
       onMoved: () => undefined,

@@ -5,7 +5,7 @@
 import { sameKey, type WireDomain } from '../../protocols/common/signed.js'
 import type { PeerComponents } from '../../protocols/hello/exchange.js'
 import type { KnownPeer } from '../../protocols/hello/sessions.js'
-import type { SignedLease } from '../../protocols/lease/lease.js'
+import type { PackedLease } from '../../protocols/lease/packed-lease.js'
 import type { Candidate } from '../../protocols/order/messages.js'
 import type { LeaseTerms, OutgoingChunk } from '../../protocols/store/client.js'
 import { StoreStream } from '../../protocols/store/client.js'
@@ -118,7 +118,7 @@ export class StorePool {
     return await stream.have(digests, options)
   }
 
-  async lease(candidate: number, terms: LeaseTerms, options: AbortOptions = {}): Promise<SignedLease> {
+  async lease(candidate: number, terms: LeaseTerms, options: AbortOptions = {}): Promise<PackedLease> {
     try {
       const stream = await raceAbort(this.#stream(candidate), options.signal)
       return await stream.lease(terms, options)

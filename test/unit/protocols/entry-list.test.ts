@@ -1,7 +1,13 @@
 import assert from 'node:assert/strict'
+import { encodeMessage } from '../../../protocols/common/schema.js'
 import { LeaseEntryList } from '../../../protocols/lease/entry-list.js'
-import { DAG_SEGMENT, LEASE_ENTRIES_MAX, type LeaseEntry } from '../../../protocols/lease/lease.js'
-import { packLease, unpackLease } from '../../../protocols/lease/packed-lease.js'
+import {
+  DAG_SEGMENT,
+  LEASE_ENTRIES_MAX,
+  type LeaseEntry,
+  leaseDigest,
+} from '../../../protocols/lease/lease.js'
+import { encodePackedLease, packLease, unpackLease } from '../../../protocols/lease/packed-lease.js'
 import { cryptoReady } from '../../../src/crypto/keys.js'
 import { CHUNK_SIZE } from '../../../src/redundancy/profiles.js'
 import { testHotkey } from '../../kit/chain-keys.js'
@@ -23,6 +29,27 @@ const LIMITS: LeaseEntry[] = [
 ]
 
 describe('LeaseEntryList', () => {
+  it('is encoded as an array of its entries is', () => {
+    const numbers = [0, 23, 24, 255, 256, 65_535, 65_536, 2 ** 31]
+    const entries = numbers.map(
+      (number): LeaseEntry => [testId(32, 1), testId(32, 2), Math.max(1, number), number, number],
+    )
+    for (const count of [0, 1, 23, 24, 255, 256, LEASE_ENTRIES_MAX]) {
+      const some = Array.from(
+        { length: count },
+        (_, index) => [...entries, ...LIMITS][index % 10] ?? entryAt(1),
+      )
+      assert.deepEqual(Buffer.from(LeaseEntryList.of(some).encode()), Buffer.from(encodeMessage(some)))
+    }
+  })
+
+  it('equals a list of the same entries in the same order alone', () => {
+    const list = LeaseEntryList.of(ENTRIES)
+    assert.ok(list.equals(LeaseEntryList.of([...list])))
+    for (const other of [ENTRIES.slice(1), ENTRIES.toReversed(), [...ENTRIES, ...LIMITS], []])
+      assert.ok(!list.equals(LeaseEntryList.of(other)))
+  })
+
   it('gives back what was added, in its order', () => {
     const list = new LeaseEntryList()
     for (const entry of [...ENTRIES, ...LIMITS]) list.push(entry)
@@ -63,7 +90,10 @@ describe('a packed lease', () => {
 
   it('is the same lease when it is unpacked', () => {
     const lease = signed([...ENTRIES, ...LIMITS])
-    assert.deepEqual(unpackLease(packLease(lease)), lease)
+    const packed = packLease(lease)
+    assert.deepEqual(unpackLease(packed), lease)
+    assert.deepEqual(packed.digest, leaseDigest(lease.lease))
+    assert.deepEqual(Buffer.from(encodePackedLease(packed)), Buffer.from(encodeMessage(lease)))
   })
 
   it('takes less than 200 bytes an entry', async () => {

@@ -173,8 +173,8 @@ describe('store', () => {
         entries: chunks.map((chunk) => leaseEntry(chunk)),
         endBlock: 1_000,
       }
-      const { lease } = await stream.lease(terms)
-      assert.deepEqual(lease.entries, terms.entries)
+      const { entries } = await stream.lease(terms)
+      assert.deepEqual([...entries], terms.entries)
       await stream.close()
       await settle()
       assert.equal(pair.far.net.serving.size, 0)
@@ -515,7 +515,7 @@ describe('store: the handler', () => {
     pair.handler.kept[0]?.settle('stored')
     await Promise.all(sent)
     assert.deepEqual(answered, [1, 0])
-    assert.equal((await leased).lease.entries.length, 2)
+    assert.equal((await leased).entries.length, 2)
   })
 
   it('that says it cannot keep one chunk ends nothing; that fails unexpectedly ends the stream and is logged', async () => {
@@ -740,7 +740,7 @@ describe('store: the client', () => {
       ),
     )
     assert.deepEqual(
-      leases.map(({ lease }) => lease.object),
+      leases.map(({ object }) => object),
       [1, 2, 3].map((i) => testId(32, i)),
     )
   })

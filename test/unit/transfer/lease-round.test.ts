@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
-import { type LeaseEntry, MANIFEST_SEGMENT, type SignedLease } from '../../../protocols/lease/lease.js'
-import type { LeaseTerms } from '../../../protocols/store/client.js'
+import { type LeaseEntry, MANIFEST_SEGMENT } from '../../../protocols/lease/lease.js'
+import type { PackedLease } from '../../../protocols/lease/packed-lease.js'
 import { SubnetError } from '../../../src/base/errors.js'
 import { collectLeases, Quorums } from '../../../src/transfer/lease-round.js'
 import { FakeClock } from '../../kit/fake-clock.js'
@@ -23,10 +23,9 @@ function setUp({ segment, node }: { readonly segment: number; readonly node: num
   quorums.setCopies(MANIFEST_SEGMENT, 0, node)
   const ends = new Map<number, Promise<void>>()
   const pool = {
-    async lease(candidate: number, { entries }: LeaseTerms): Promise<SignedLease> {
+    async lease(candidate: number): Promise<PackedLease> {
       await ends.get(candidate)
-      const lease = { object: OBJECT, entries: [...entries] }
-      return { lease, minerSignature: testId(32, candidate) } as unknown as SignedLease
+      return { minerSignature: testId(32, candidate) } as PackedLease
     },
   }
   const collect = async (entries: readonly (readonly LeaseEntry[])[] = ENTRIES) => {

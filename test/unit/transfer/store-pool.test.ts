@@ -100,8 +100,8 @@ describe('StorePool', () => {
         number,
         number,
       ][]
-      const signed = await pool.lease(0, { object: testId(32, 1), entries, endBlock: 9 })
-      checkLeaseHeld(signed, TEST_DOMAIN)
+      const lease = await pool.lease(0, { object: testId(32, 1), entries, endBlock: 9 })
+      checkLeaseHeld({ lease, minerSignature: lease.minerSignature }, TEST_DOMAIN)
       await pool.close()
     })
   }
