@@ -1,6 +1,6 @@
 /**
  * A signed lease as it is kept beside all others of its object: its entries as one buffer, and the digest that signatures
- * are about. Its messages are made of the buffer: as arrays, the entries of one lease leave ten megabytes of garbage.
+ * are about. Its messages are made of the buffer: arrays and the codec's tokens are a burst of garbage when all miners sign.
  */
 import { concat } from 'uint8arrays'
 import { sha256 } from '../../src/crypto/hash.js'
