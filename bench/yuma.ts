@@ -6,6 +6,7 @@
  */
 import { seededRandom } from '../src/base/random.js'
 import { type SparseRow, type YumaInput, yumaEpoch } from '../src/incentive/yuma.js'
+import { YUMA_PARAMETERS } from '../test/kit/yuma-input.js'
 import { machine, median } from './measure.js'
 
 const UIDS = 256
@@ -27,19 +28,7 @@ const input: YumaInput = {
     weights: uid < VALIDATORS ? fullRow() : [],
     bonds: uid < VALIDATORS ? fullRow() : [],
   })),
-  parameters: {
-    kappa: 32_767,
-    activityCutoffBlocks: 5_000,
-    maxAllowedValidators: VALIDATORS,
-    stakeThresholdRao: 0n,
-    yuma3Enabled: false,
-    liquidAlphaEnabled: false,
-    alphaLow: 45_875,
-    alphaHigh: 58_982,
-    alphaSigmoidSteepness: 1_000,
-    bondsMovingAverage: 900_000,
-    bondsPenalty: 65_535,
-  },
+  parameters: { ...YUMA_PARAMETERS, maxAllowedValidators: VALIDATORS },
 }
 
 const MODES = {

@@ -2,8 +2,9 @@
  * What an actor is: two synchronous functions, the messages it understands, and what it may do while it handles one.
  * Only types; the machinery that runs them starts at `system.ts`.
  *
- * Public names of `src/actor`, nine in all: `Behavior`, `Context`, `Ref`, `Reply`, `Outcome` (here), `MailboxInit`
- * (mailbox.ts), `ActorSpec`, `Supervision` (supervision.ts), `ActorSystem` (system.ts). The rest is the kernel's own.
+ * Public names of `src/actor`, eleven in all: `Behavior`, `Context`, `Ref`, `Reply`, `Outcome` (here), `MailboxInit`
+ * (mailbox.ts), `ActorSpec`, `Supervision` (supervision.ts), `ActorSystem` (system.ts), `periodic`,
+ * `PeriodicMessage` (periodic.ts). The rest is the kernel's own.
  */
 import type { AbortOptions } from '../base/abort.js'
 import type { Timer } from '../base/clock.js'

@@ -8,9 +8,10 @@ import { join } from 'node:path'
 import { replaceFile, writeNewFile } from '../base/durable-file.js'
 import { isSubnetError, SubnetError, toSubnetError } from '../base/errors.js'
 import type { Random } from '../base/random.js'
-import { keyFileForm, openKeyFile, type StretchPassword, sealKeyFile } from '../crypto/key-file-cipher.js'
+import { keyFileForm, openKeyFile, sealKeyFile } from '../crypto/key-file-cipher.js'
 import { fromSeed, type KeyMaterial, SEED_BYTES } from '../crypto/key-material.js'
 import { cryptoReady, fromSs58, type Signer, toSs58 } from '../crypto/keys.js'
+import type { StretchPassword } from '../crypto/stretch-password.js'
 import { keyFileText, parseAddress, parseKeyFile, publicKeyFileText } from './key-file.js'
 
 /** Where a wallet lies, in the words of Bittensor's `--wallet.*`. */

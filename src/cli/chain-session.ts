@@ -9,7 +9,14 @@ import type { Config } from '../config/resolve.js'
 import type { SettingName } from '../config/settings.js'
 import { cryptoReady } from '../crypto/keys.js'
 import { interruptSignal } from './interrupt.js'
-import { addLogLevel, addOutputOptions, addSettings, commandConfig, commandLogger } from './options.js'
+import {
+  addLogLevel,
+  addOutputOptions,
+  addSettings,
+  CHAIN_SETTINGS,
+  commandConfig,
+  commandLogger,
+} from './options.js'
 
 export interface ChainSession {
   readonly chain: Chain
@@ -19,13 +26,7 @@ export interface ChainSession {
 
 /** Flags that every such command has. */
 export function addChainOptions(command: Command, more: readonly SettingName[] = []): void {
-  addSettings(command, [
-    'subtensor.network',
-    'subtensor.chain_endpoint',
-    'subtensor.devchain_port',
-    'netuid',
-    ...more,
-  ])
+  addSettings(command, [...CHAIN_SETTINGS, ...more])
   addLogLevel(command)
   addOutputOptions(command)
 }

@@ -14,6 +14,7 @@ import {
   addLogLevel,
   addOutputOptions,
   addSettings,
+  CHAIN_SETTINGS,
   commandConfig,
   commandLogger,
   type OutputOptions,
@@ -34,14 +35,7 @@ export interface ClientCommandOptions extends OutputOptions {
 
 /** Flags that every client command has. */
 export function addClientOptions(command: Command, more: readonly SettingName[] = []): void {
-  addSettings(command, [
-    'subtensor.network',
-    'subtensor.chain_endpoint',
-    'subtensor.devchain_port',
-    'netuid',
-    ...more,
-    'db_root_path',
-  ])
+  addSettings(command, [...CHAIN_SETTINGS, ...more, 'db_root_path'])
   addLogLevel(command)
   command.option(
     '--timeout <seconds>',

@@ -14,6 +14,14 @@ export interface OutputOptions {
 /** A command's own words are its output: less than a warning is for those who ask. */
 const COMMAND_LOG_LEVEL = 'warn'
 
+/** Which chain, and which subnet of it. */
+export const CHAIN_SETTINGS: readonly SettingName[] = [
+  'subtensor.network',
+  'subtensor.chain_endpoint',
+  'subtensor.devchain_port',
+  'netuid',
+]
+
 /** Adds flags for these settings. They have no defaults here: variables and the file come before those. */
 export function addSettings(command: Command, names: readonly SettingName[]): void {
   for (const name of names) addSetting(command, name, SETTINGS[name].fallback)

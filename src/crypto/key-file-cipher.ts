@@ -2,33 +2,15 @@
  * Bittensor's encrypted key files: `$NACL`, a nonce, and a secretbox (XSalsa20-Poly1305) under a key that argon2i makes
  * of the password. Older forms are recognised so that they can be refused by name.
  */
-import { toString as bytesToText, concat, fromString } from 'uint8arrays'
+import { toString as bytesToText, concat } from 'uint8arrays'
 import { SubnetError } from '../base/errors.js'
 import type { Random } from '../base/random.js'
 import { sodiumReady } from './sodium.js'
+import { type StretchPassword, stretchPassword } from './stretch-password.js'
 
 const MARK = new TextEncoder().encode('$NACL')
-/** The one salt of all wallets (source: btwallet, `NACL_SALT`): files of different people share it, so passwords must not be weak. */
-const SALT = fromString('137183dff15a09bc9c90b5518739e9b1', 'base16')
-const KEY_BYTES = 32
 const NONCE_BYTES = 24
 const TAG_BYTES = 16
-
-/** Makes a file's key of a password: 32 bytes. A port only so that tests need not pay for every one. */
-export type StretchPassword = (password: string) => Promise<Uint8Array>
-
-/** argon2i with SENSITIVE limits: 8 passes over 512 MiB, about 5 s here. Blocks the thread meanwhile. */
-export const stretchPassword: StretchPassword = async (password) => {
-  const sodium = await sodiumReady()
-  return sodium.crypto_pwhash(
-    KEY_BYTES,
-    password,
-    SALT,
-    sodium.crypto_pwhash_argon2i_OPSLIMIT_SENSITIVE,
-    sodium.crypto_pwhash_argon2i_MEMLIMIT_SENSITIVE,
-    sodium.crypto_pwhash_ALG_ARGON2I13,
-  )
-}
 
 /** How a key file is kept, by its first bytes. */
 export type KeyFileForm = 'plain' | 'encrypted' | 'legacy'

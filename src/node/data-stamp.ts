@@ -2,10 +2,11 @@
  * Whose data a directory holds: layout version, role, hotkey and the chain's genesis, written at the first start. A node
  * that finds another stamp does not write a byte.
  */
-import { open, readFile, rename } from 'node:fs/promises'
+import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { z } from 'zod'
 import { SubnetError } from '../base/errors.js'
+import { writeDurably } from './durable-file.js'
 
 /** Grows whenever a program and what an older or newer one has written do not fit. */
 export const DATA_LAYOUT = 4
@@ -23,7 +24,7 @@ export type DataStamp = Omit<z.infer<typeof stampSchema>, 'layout'>
 export async function claimDataDirectory(path: string, stamp: DataStamp): Promise<void> {
   const own = { layout: DATA_LAYOUT, ...stamp }
   const found = await readDataStamp(path)
-  if (found === undefined) await writeStamp(join(path, FILE_NAME), own)
+  if (found === undefined) await writeDurably(join(path, FILE_NAME), `${JSON.stringify(own)}\n`)
   else compare(path, found, own)
 }
 
@@ -57,17 +58,4 @@ function compare(path: string, found: z.infer<typeof stampSchema>, own: z.infer<
     const text = `${path} belongs to another node: its ${key} is ${found[key]}, ours ${own[key]}; use another --node_name`
     throw new SubnetError('DATA_DIR', text, { data: { path, field: key, found: found[key], own: own[key] } })
   }
-}
-
-/** Complete or absent. */
-async function writeStamp(file: string, stamp: z.infer<typeof stampSchema>): Promise<void> {
-  const temporary = `${file}.tmp`
-  const handle = await open(temporary, 'w', 0o600)
-  try {
-    await handle.writeFile(`${JSON.stringify(stamp)}\n`)
-    await handle.sync()
-  } finally {
-    await handle.close()
-  }
-  await rename(temporary, file)
 }

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { isSubnetError } from '../../src/base/errors.js'
 import type { Chain, ChainRecord, Faucet, Neuron, RefusalData } from '../../src/chain/chain.js'
 import type { ParameterOverrides } from '../../src/chain/devchain/parameters.js'
-import type { TestKey } from '../kit/chain-keys.js'
+import { type TestKey, testColdkey } from '../kit/chain-keys.js'
 
 /** What one test wants of its chain. A real node has what it has: tests that wish for something do not run on it. */
 export interface ChainWish {
@@ -136,5 +136,29 @@ export class ChainBench {
   assertInPool({ kind, code }: RefusalData, expected: number): void {
     const isLate = this.harness.refusesLate ?? false
     assert.deepEqual([kind, code], isLate ? ['dispatch', undefined] : ['pool', expected])
+  }
+}
+
+/** For a `describe` whose tests open a chain each as they wish. */
+export interface TestBench {
+  /** A fresh one, gone after the test. */
+  readonly openBench: (wish?: ChainWish) => Promise<ChainBench>
+  /** Of the open one. */
+  readonly hotkey: (number: number) => TestKey
+  readonly join: (number: number, coldkey?: number) => Promise<number>
+}
+
+export function testBench(open: OpenChain): TestBench {
+  let bench: ChainBench | undefined
+  afterEach(() => bench?.harness[Symbol.asyncDispose]())
+  const opened = () => bench ?? assert.fail('a test opens its chain first')
+  const hotkey = (number: number) => opened().harness.hotkey(number)
+  return {
+    openBench: async (wish = {}) => {
+      bench = new ChainBench(await open(wish))
+      return bench
+    },
+    hotkey,
+    join: (number, coldkey = 1) => opened().join(hotkey(number), testColdkey(coldkey)),
   }
 }

@@ -1,7 +1,7 @@
 /** What epochs change and what fills up until they come: permits, budgets, pruning. On a chain that makes blocks when told. */
 import assert from 'node:assert/strict'
-import { testColdkey, testRecord } from '../kit/chain-keys.js'
-import { ChainBench, type ChainSuite, type ChainWish, STAKE_RAO } from './chain-bench.js'
+import { testRecord } from '../kit/chain-keys.js'
+import { type ChainSuite, STAKE_RAO, testBench } from './chain-bench.js'
 
 const COMMITMENTS_PER_EPOCH_MAX = 31
 
@@ -9,18 +9,11 @@ export function epochConformance({ open, it: declare }: ChainSuite): void {
   const it = (title: string, run: () => Promise<void>): void => declare(title, run, 'orders')
 
   describe('over epochs', () => {
-    let bench: ChainBench
-    afterEach(() => bench?.harness[Symbol.asyncDispose]())
-
-    const openBench = async (wish: ChainWish = {}) => {
-      bench = new ChainBench(await open(wish))
-      return bench
-    }
-    const hotkey = (number: number) => bench.harness.hotkey(number)
-    const join = (number: number) => bench.join(hotkey(number), testColdkey(1))
+    const { openBench, hotkey, join } = testBench(open)
 
     it('gives a permit for stake at the next epoch and not before, and none for nothing', async () => {
-      const { chain } = await openBench({ tempo: 20 })
+      const bench = await openBench({ tempo: 20 })
+      const { chain } = bench
       await join(1)
       await join(2)
       await bench.stake(hotkey(1), STAKE_RAO)
@@ -46,7 +39,8 @@ export function epochConformance({ open, it: declare }: ChainSuite): void {
     })
 
     it('refuses commitments beyond the byte budget of the epoch, and takes them in the next', async () => {
-      const { chain } = await openBench()
+      const bench = await openBench()
+      const { chain } = bench
       const key = hotkey(1)
       await join(1)
       await bench.untilEpoch()
@@ -61,7 +55,8 @@ export function epochConformance({ open, it: declare }: ChainSuite): void {
 
     it('prunes the least emission outside immunity when it is full; nobody finds the pruned any more', async () => {
       const parameters = { maxAllowedUids: 3, immunityPeriodBlocks: 8, minNonImmuneUids: 0 }
-      const { chain } = await openBench({ tempo: 10, parameters })
+      const bench = await openBench({ tempo: 10, parameters })
+      const { chain } = bench
       for (const number of [1, 2, 3]) await join(number)
       await bench.commit(hotkey(2), testRecord(2))
       await bench.stake(hotkey(1), STAKE_RAO)

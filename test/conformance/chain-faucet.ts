@@ -2,21 +2,13 @@
 import assert from 'node:assert/strict'
 import { isSubnetError } from '../../src/base/errors.js'
 import { testColdkey, testRecord } from '../kit/chain-keys.js'
-import { ChainBench, type ChainSuite, type ChainWish } from './chain-bench.js'
+import { type ChainSuite, testBench } from './chain-bench.js'
 
 export function faucetConformance({ open, it: declare }: ChainSuite): void {
   const it = (title: string, run: () => Promise<void>): void => declare(title, run, 'faucet')
 
   describe('joining by the faucet', () => {
-    let bench: ChainBench
-    afterEach(() => bench?.harness[Symbol.asyncDispose]())
-
-    const openBench = async (wish: ChainWish = {}) => {
-      bench = new ChainBench(await open(wish))
-      return bench
-    }
-    const hotkey = (number: number) => bench.harness.hotkey(number)
-    const join = (number: number, coldkey = 1) => bench.join(hotkey(number), testColdkey(coldkey))
+    const { openBench, hotkey, join } = testBench(open)
     const registration = (number: number) => ({
       hotkey: hotkey(number).signer,
       coldkey: testColdkey(1).address,
@@ -45,7 +37,8 @@ export function faucetConformance({ open, it: declare }: ChainSuite): void {
     })
 
     it('registers hotkeys that come at the same time, and one that comes twice, once each', async () => {
-      const { faucet } = await openBench()
+      const bench = await openBench()
+      const { faucet } = bench
       const uids = await bench.inBlocks(
         Promise.all([1, 2, 3, 3].map((number) => faucet.join(registration(number)))),
       )
@@ -54,13 +47,14 @@ export function faucetConformance({ open, it: declare }: ChainSuite): void {
     })
 
     it('refuses a hotkey that belongs to another coldkey', async () => {
-      await openBench()
+      const bench = await openBench()
       await join(1, 1)
       await bench.refused(join(1, 2), 'NonAssociatedColdKey')
     })
 
     it('adds stake to stake, to the last rao', async () => {
-      const { chain, faucet } = await openBench()
+      const bench = await openBench()
+      const { chain, faucet } = bench
       await join(1)
       await bench.inBlocks(faucet.stake(hotkey(1).signer, 5n))
       await bench.inBlocks(faucet.stake(hotkey(1).signer, 2n ** 53n))
@@ -68,7 +62,8 @@ export function faucetConformance({ open, it: declare }: ChainSuite): void {
     })
 
     it('runs the writes of one hotkey that are asked for together', async () => {
-      const { chain, faucet } = await openBench()
+      const bench = await openBench()
+      const { chain, faucet } = bench
       const { signer, address } = hotkey(1)
       await join(1)
       const stakes = [1n, 2n, 3n, 4n, 5n, 6n, 7n].map((amountRao) => faucet.stake(signer, amountRao))
@@ -78,7 +73,8 @@ export function faucetConformance({ open, it: declare }: ChainSuite): void {
     })
 
     it('refuses stake that is nothing, too much, or for an unregistered hotkey', async () => {
-      const { chain, faucet } = await openBench()
+      const bench = await openBench()
+      const { chain, faucet } = bench
       const { signer } = hotkey(1)
       const invalid = (error: unknown) => isSubnetError(error, 'INVALID')
       await bench.refused(faucet.stake(signer, 1n), 'HotKeyAccountNotExists')

@@ -9,7 +9,13 @@ import { nodeAddresses } from '../../config/addresses.js'
 import { chainDirectory, chainEndpoint } from '../../config/chain-endpoint.js'
 import { examine } from '../../node/doctor.js'
 import type { Finding } from '../../node/finding.js'
-import { addOutputOptions, addSettings, commandConfig, type OutputOptions } from '../options.js'
+import {
+  addOutputOptions,
+  addSettings,
+  CHAIN_SETTINGS,
+  commandConfig,
+  type OutputOptions,
+} from '../options.js'
 import { Output } from '../output.js'
 import { capacityOf, walletOf } from './run.js'
 
@@ -30,10 +36,7 @@ export function addDoctor(program: Command): void {
     )
     .action(doctor)
   addSettings(command, [
-    'subtensor.network',
-    'subtensor.chain_endpoint',
-    'subtensor.devchain_port',
-    'netuid',
+    ...CHAIN_SETTINGS,
     'db_root_path',
     'node_name',
     'capacity',

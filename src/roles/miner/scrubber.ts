@@ -3,6 +3,7 @@
  * is found before it is asked for. Where it was is written down now and then, so that a restart repeats minutes.
  */
 import type { Behavior } from '../../actor/behavior.js'
+import { type PeriodicMessage, periodic } from '../../actor/periodic.js'
 import type { Clock } from '../../base/clock.js'
 import type { Logger } from '../../base/log.js'
 import type { Random } from '../../base/random.js'
@@ -30,32 +31,16 @@ const PAUSE_MAX_MS = 3_600_000
 /** After a start, and after a round that could not read. */
 const FIRST_PAUSE_MS = 60_000
 
-export type ScrubberMessage = { readonly type: 'scrub' }
-type PrivateMessage = { readonly type: 'scrubbed'; readonly pauseMs: number }
-
-export function scrubber(components: ScrubberComponents, init: ScrubberInit): Behavior<ScrubberMessage> {
+export function scrubber(components: ScrubberComponents, init: ScrubberInit): Behavior<PeriodicMessage> {
   const walks = new WeakMap<Shard, Walk>()
-  const behavior: Behavior<ScrubberMessage | PrivateMessage, null> = {
-    start: (context) => {
-      context.after(FIRST_PAUSE_MS, { type: 'scrub' })
-      return null
+  return periodic({
+    firstPauseMs: FIRST_PAUSE_MS,
+    run: () => scrubNext(components, init, walks),
+    onFailure: (error) => {
+      components.logger.warn({ err: error }, 'could not scrub; it is tried again')
+      return FIRST_PAUSE_MS
     },
-    receive(_state, message, context) {
-      if (message.type === 'scrubbed') {
-        context.after(message.pauseMs, { type: 'scrub' })
-        return
-      }
-      context.task(
-        () => scrubNext(components, init, walks),
-        (outcome) => {
-          if (!outcome.ok)
-            components.logger.warn({ err: outcome.error }, 'could not scrub; it is tried again')
-          return { type: 'scrubbed', pauseMs: outcome.ok ? outcome.value : FIRST_PAUSE_MS }
-        },
-      )
-    },
-  }
-  return behavior
+  })
 }
 
 /** Where a scrub is in one shard. */

@@ -3,16 +3,13 @@
  * is over, or earlier when there is more in all shards than the plan's budget; leases and orders past their life go.
  */
 import type { Behavior } from '../../actor/behavior.js'
+import { type PeriodicMessage, periodic } from '../../actor/periodic.js'
 import type { Logger } from '../../base/log.js'
 import type { PartitionPlan } from '../../shard/partition.js'
 import type { Shard } from '../../shard/shard.js'
 
 /** Rows forgotten in one synced step: a few milliseconds of the index. */
 const ROWS_PER_STEP = 256
-
-export type SweeperMessage =
-  /** Time to look; also what its own timer says. */
-  { readonly type: 'sweep' }
 
 export interface SweeperComponents {
   readonly shards: { all(): Iterable<Shard>; plan(): PartitionPlan | undefined }
@@ -27,26 +24,16 @@ export interface SweeperInit {
   readonly trashBlocks: number
 }
 
-type PrivateMessage = { readonly type: 'swept' }
-
-export function sweeper(components: SweeperComponents, init: SweeperInit): Behavior<SweeperMessage> {
-  const behavior: Behavior<SweeperMessage | PrivateMessage, null> = {
-    start: (context) => {
-      context.after(init.intervalMs, { type: 'sweep' })
-      return null
+export function sweeper(components: SweeperComponents, init: SweeperInit): Behavior<PeriodicMessage> {
+  const { intervalMs } = init
+  return periodic({
+    firstPauseMs: intervalMs,
+    run: async (signal) => {
+      await sweep(components, init, signal)
+      return intervalMs
     },
-    receive(_state, message, context) {
-      if (message.type === 'swept') {
-        context.after(init.intervalMs, { type: 'sweep' })
-        return
-      }
-      context.task(
-        (signal) => sweep(components, init, signal),
-        () => ({ type: 'swept' }),
-      )
-    },
-  }
-  return behavior
+    onFailure: () => intervalMs,
+  })
 }
 
 /**

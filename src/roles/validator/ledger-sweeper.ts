@@ -4,6 +4,7 @@
  * remember, a restart begins anew. What ended lately stays, for a miner that was away.
  */
 import type { Behavior } from '../../actor/behavior.js'
+import { type PeriodicMessage, periodic } from '../../actor/periodic.js'
 import type { Logger } from '../../base/log.js'
 import type { Ledger } from './ledger.js'
 
@@ -11,10 +12,6 @@ import type { Ledger } from './ledger.js'
 const ROWS_PER_TURN = 64
 /** Leases forgotten in one turn, each a synced write; those of one object are not parted. */
 const LEASES_PER_TURN = 256
-
-export type LedgerSweeperMessage =
-  /** Time for a turn; what its own timer says. */
-  { readonly type: 'sweep' }
 
 export interface LedgerSweeperComponents {
   readonly ledger: Pick<Ledger, 'endedObjects' | 'forgetEnded' | 'openMiners' | 'leftLeases' | 'forgetLeft'>
@@ -30,34 +27,24 @@ export interface LedgerSweeperInit {
   readonly keptBlocks: number
 }
 
-type PrivateMessage = { readonly type: 'swept' }
-
 export function ledgerSweeper(
   components: LedgerSweeperComponents,
   init: LedgerSweeperInit,
-): Behavior<LedgerSweeperMessage> {
+): Behavior<PeriodicMessage> {
+  const { intervalMs } = init
   const sweep = new LedgerSweep(components, init)
-  const behavior: Behavior<LedgerSweeperMessage | PrivateMessage, null> = {
-    start: (context) => {
-      context.after(init.intervalMs, { type: 'sweep' })
-      return null
+  return periodic({
+    firstPauseMs: intervalMs,
+    run: async (signal) => {
+      await sweep.turn(signal)
+      return intervalMs
     },
-    receive(_state, message, context) {
-      if (message.type === 'swept') {
-        context.after(init.intervalMs, { type: 'sweep' })
-        return
-      }
-      context.task(
-        (signal) => sweep.turn(signal),
-        (outcome) => {
-          // What stays only takes room: the next turn tries again.
-          if (!outcome.ok) components.logger.warn({ err: outcome.error }, 'could not forget ended leases')
-          return { type: 'swept' }
-        },
-      )
+    onFailure: (error) => {
+      // What stays only takes room: the next turn tries again.
+      components.logger.warn({ err: error }, 'could not forget ended leases')
+      return intervalMs
     },
-  }
-  return behavior
+  })
 }
 
 export class LedgerSweep {

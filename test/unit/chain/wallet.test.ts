@@ -22,6 +22,9 @@ import {
 import { sha256 } from '../../../src/crypto/hash.js'
 import { fromSecretText, fromSeed } from '../../../src/crypto/key-material.js'
 import { cryptoReady, toSs58, verifySignature } from '../../../src/crypto/keys.js'
+import { sodiumReady } from '../../../src/crypto/sodium.js'
+import { stretchPassword } from '../../../src/crypto/stretch-password.js'
+import { turn } from '../../kit/fake-clock.js'
 import { type TempDir, tempDir } from '../../kit/temp-dir.js'
 import { readVectors, unhex } from '../../kit/vectors.js'
 
@@ -154,10 +157,21 @@ describe('wallet', () => {
     const stretch = async (password: string) => sha256(new TextEncoder().encode(password))
     const secret = 'bottom drive obey lake curtain smoke basket hold race lonely fit walk'
 
-    it('reads what another implementation encrypted', async () => {
+    it('reads what another implementation encrypted, and lets others work meanwhile', async () => {
       await put(coldkeyPath(location), unhex(encrypted.bytes))
-      const { publicKey } = await loadColdkey(location, { password: encrypted.password })
+      await sodiumReady()
+      let turns = 0
+      const watched = async (password: string) => {
+        let isOver = false
+        const stretching = stretchPassword(password).finally(() => {
+          isOver = true
+        })
+        for (; !isOver && turns < 10; turns += 1) await turn()
+        return await stretching
+      }
+      const { publicKey } = await loadColdkey(location, { password: encrypted.password, stretch: watched })
       assert.equal(toSs58(publicKey), encrypted.address)
+      assert.equal(turns, 10, 'on this thread it would be over before the next turn')
     })
 
     it('writes no secret to the disk, and loads with the password only', async () => {
