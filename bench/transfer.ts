@@ -41,7 +41,7 @@ import {
   sample,
   table,
 } from './measure.js'
-import { readStock, stockNode } from './stock-peer.js'
+import { StockPeers } from './stock-peers.js'
 
 const ROUNDS = 5
 /** Requests outstanding: within the stream's credit of 4 MiB. */
@@ -58,10 +58,8 @@ try {
   const client = createClient({ chain: devnet.endpoint })
   await client.start()
   const stored = await storeChunks(client)
-  const stock = peer('stock-peer.js', 'serve-stock')
-  const [stockAddress] = (await once(stock, 'message')) as [string]
-  const stockDialer = await stockNode([])
-  const bare = peer('bare-peer.js', 'serve')
+  const stock = await StockPeers.start(chunks)
+  const bare = fork(fileURLToPath(new URL('bare-peer.js', import.meta.url)), ['serve', String(chunks)])
   const [barePeer] = (await once(bare, 'message')) as [PeerAddress]
   const dialer = bareNet([])
   await dialer.start()
@@ -69,8 +67,8 @@ try {
   const helia = heliaInstalled() ? await HeliaPeers.start(chunks) : undefined
   const sides = [
     () => sample(() => fetchAll(client, stored), [minerPid]),
-    () => sample(async () => complete(await readStock(stockDialer, stockAddress)), [stock.pid ?? 0]),
-    () => sample(async () => complete(await readBare(dialer, barePeer)), [bare.pid ?? 0]),
+    () => stock.fetch(),
+    () => sample(() => readBare(dialer, barePeer), [bare.pid ?? 0]),
     ...(helia === undefined ? [] : [() => helia.fetch()]),
   ]
   const [ours = [], stocks = [], bares = [], helias] = await interleaveAll(ROUNDS, sides)
@@ -95,8 +93,7 @@ try {
   console.log(
     `peak memory: client ${peakMiB('self').toFixed(0)} MiB, miner ${peakMiB(minerPid).toFixed(0)} MiB`,
   )
-  stock.disconnect()
-  await stockDialer.stop()
+  stock.stop()
   bare.disconnect()
   helia?.stop()
   await dialer.stop()
@@ -104,14 +101,6 @@ try {
 } finally {
   await devnet.stop()
   await rm(path, { recursive: true, force: true })
-}
-
-function peer(file: string, role: string) {
-  return fork(fileURLToPath(new URL(file, import.meta.url)), [role, String(chunks)])
-}
-
-function complete(bytes: number): void {
-  if (bytes !== chunks * MIB) throw new Error(`the stream gave ${bytes} bytes`)
 }
 
 function seconds(samples: readonly Sample[]): number[] {
@@ -196,11 +185,11 @@ function tallyOf(client: SubnetClient, { order }: Holder): OrderTally | undefine
   return order === undefined ? undefined : new OrderTally(order, { signer, domain: network.domain })
 }
 
-async function readBare(dialer: ReturnType<typeof bareNet>, peer: PeerAddress): Promise<number> {
+async function readBare(dialer: ReturnType<typeof bareNet>, peer: PeerAddress): Promise<void> {
   const duplex = await dialer.open(peer, BARE_PROTOCOL)
   let bytes = 0
   for (let piece = await duplex.read(); piece !== undefined; piece = await duplex.read())
     bytes += piece.length
+  if (bytes !== chunks * MIB) throw new Error(`the bare stream gave ${bytes} bytes`)
   await duplex.closeWrite()
-  return bytes
 }
