@@ -1,6 +1,7 @@
 /** A bare libp2p stream of the same stack, in a process of its own: the physical limit of `transfer.ts`. */
 import '../src/base/platform.js'
 import { systemClock } from '../src/base/clock.js'
+import { steadyHeap } from '../src/base/heap.js'
 import { silentLogger } from '../src/base/log.js'
 import { systemRandom } from '../src/base/random.js'
 import { MIB } from '../src/base/units.js'
@@ -37,4 +38,7 @@ async function serve(chunks: number): Promise<void> {
 }
 
 const [, , role, chunks] = process.argv
-if (role === 'serve') await serve(Number(chunks))
+if (role === 'serve') {
+  steadyHeap()
+  await serve(Number(chunks))
+}

@@ -15,6 +15,7 @@ import { OrderClient } from '../protocols/order/client.js'
 import { RetrieveStream } from '../protocols/retrieve/client.js'
 import { OrderTally } from '../protocols/retrieve/receipt.js'
 import { systemClock } from '../src/base/clock.js'
+import { steadyHeap } from '../src/base/heap.js'
 import { silentLogger } from '../src/base/log.js'
 import { seededRandom, systemRandom } from '../src/base/random.js'
 import { release } from '../src/base/release.js'
@@ -47,6 +48,8 @@ const ROUNDS = 5
 /** Requests outstanding: within the stream's credit of 4 MiB. */
 const DEPTH = 4
 
+// As the command line does.
+steadyHeap()
 const chunks = Number(process.argv[2] ?? 1024)
 const path = await mkdtemp(join(tmpdir(), 'subnet-bench-'))
 const devnet = new Devnet(

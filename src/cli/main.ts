@@ -3,7 +3,7 @@
 import '../base/platform.js'
 import { readFileSync } from 'node:fs'
 import { Command, CommanderError, Help } from 'commander'
-import { collectSooner } from '../base/heap.js'
+import { steadyHeap } from '../base/heap.js'
 import { nearest } from '../config/nearest.js'
 import { EXIT_OK, EXIT_USAGE, exitCodeOf } from './exit-codes.js'
 import { guardOutput, Output } from './output.js'
@@ -80,7 +80,7 @@ async function main(words: readonly string[]): Promise<number> {
   const json = words.includes('--json')
   const output = new Output({ json, debug: words.includes('--debug') })
   guardOutput(output)
-  collectSooner()
+  steadyHeap()
   try {
     const asked = words[0] === 'help' ? [...words.slice(1), '--help'] : [...words]
     const program = await buildProgram(asked[0] ?? '', json)
