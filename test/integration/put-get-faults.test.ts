@@ -138,6 +138,12 @@ describe('a subnet with one validator and five miners', function () {
   })
 
   it('counts nothing of a put that is aborted half-way, and keeps nothing open or reserved', async () => {
+    // From then on the nodes have nobody to connect to: both ends of each connection are here.
+    const nodes = network.miners.length + network.validators.length
+    await until(() => openSockets() >= nodes * (nodes - 1), {
+      deadlineMs: 40_000,
+      title: 'every node knows every other',
+    })
     const sockets = openSockets()
     const client = await network.client()
     const leasesBefore = await network.node('validator-0').audit()
