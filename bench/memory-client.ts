@@ -2,6 +2,7 @@
 import '../src/base/platform.js'
 import { createCipheriv, createHash } from 'node:crypto'
 import { steadyHeap } from '../src/base/heap.js'
+import { release } from '../src/base/release.js'
 import { MIB } from '../src/base/units.js'
 import { createClient } from '../src/node/client.js'
 import type { ProfileName } from '../src/redundancy/profiles.js'
@@ -22,7 +23,7 @@ export type ClientMessage = ClientTaskDone | { readonly doneMiB: number }
 /** Between two words about how far it is. */
 const TELL_MIB = 16
 
-// As the command line does.
+// As the command line does; it also lets go of what was read as soon as the put has it.
 steadyHeap()
 const client = createClient({ chain: process.argv[2] ?? '' })
 await client.start()
@@ -43,6 +44,7 @@ async function put(sizeMiB: number, profile: ProfileName): Promise<ClientTaskDon
       hash.update(bytes)
       tell(sent)
       yield bytes
+      release(bytes)
     }
   }
   const startMs = performance.now()

@@ -2,6 +2,7 @@
 import { open, stat } from 'node:fs/promises'
 import type { Readable } from 'node:stream'
 import { SubnetError, toSubnetError } from '../base/errors.js'
+import { release } from '../base/release.js'
 import { MIB } from '../base/units.js'
 import type { PutSource } from '../roles/client/put.js'
 
@@ -56,7 +57,11 @@ export function bytesOf(file: string, source: Source): PutSource {
 
 async function* read(stream: Readable, file: string): AsyncGenerator<Uint8Array> {
   try {
-    yield* stream
+    for await (const bytes of stream) {
+      yield bytes
+      // A put has copied it by now.
+      release(bytes)
+    }
   } catch (error) {
     throw toSubnetError(error, 'DISK', `reading ${file}`)
   }

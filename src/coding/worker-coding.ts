@@ -20,6 +20,12 @@ import type { CodingPool } from './coding-pool.js'
 /** Calls that may wait for a thread: each holds at most a segment, which its caller holds anyway. */
 const WAITERS_MAX = 256
 
+/**
+ * A task leaves little on a thread's heap. With V8's usual 48 MiB for it, it is collected so rarely that it takes 4 MiB more,
+ * and keeps what it has outside of the heap for longer. Coding is as fast.
+ */
+const YOUNG_GENERATION_MIB = 4
+
 export interface WorkerCodingInit {
   /** Most threads, at least one. */
   readonly threads: number
@@ -122,7 +128,10 @@ class Thread {
 
   constructor(program: URL, onEnd: () => void) {
     this.#onEnd = onEnd
-    this.#worker = new Worker(program, { name: 'coding' })
+    this.#worker = new Worker(program, {
+      name: 'coding',
+      resourceLimits: { maxYoungGenerationSizeMb: YOUNG_GENERATION_MIB },
+    })
     this.#worker.on('message', (answer: CodingAnswer) => this.#settle(({ resolve }) => resolve(answer)))
     this.#worker.on('messageerror', (error) => this.#settle(({ reject }) => reject(error)))
     this.#worker.on('error', (error) => this.#ended(error))

@@ -6,7 +6,15 @@
 import type { Socket } from 'node:net'
 import { noise } from '@chainsafe/libp2p-noise'
 import type { ConnectionEncrypter, MessageStream } from '@libp2p/interface'
+import { release } from '../base/release.js'
 import { endOfTurn } from '../base/turn.js'
+import { KIB } from '../base/units.js'
+
+/**
+ * Ciphertext so long is freed once the kernel has it: Noise made it, and nobody else has it. Left to the collector, tens of
+ * MiB of it gather. Smaller parts are not worth the call.
+ */
+const RELEASED_BYTES_MIN = 16 * KIB
 
 /** What `@libp2p/tcp`'s connection is inside: its socket, and how its base class has bytes sent. */
 interface TcpConnection extends MessageStream {
@@ -106,7 +114,15 @@ function batched(connection: MessageStream): MessageStream {
   tcp.sendData = (bytes) => {
     if (!isHeld) socket.cork()
     isHeld = true
-    for (const part of bytes) socket.write(part)
+    for (const part of bytes) {
+      if (part.length < RELEASED_BYTES_MIN) socket.write(part)
+      else {
+        socket.write(part, (error) => {
+          // Of a write that failed the kernel may still read.
+          if (!error) release(part)
+        })
+      }
+    }
     if (socket.writableLength >= socket.writableHighWaterMark) letGo()
     else if (!isDue) void letGoInTime()
     // What the kernel took in this very call is not in the way of the next send.

@@ -2,7 +2,8 @@
 
 /**
  * Yields buffers of exactly `sizeBytes`, then the rest if there is one; nothing for an empty stream. `isLast` is right on
- * every piece, which takes looking one piece ahead. Buffers are fresh: whoever gets one may keep it.
+ * every piece, which takes looking one piece ahead. Buffers are fresh: whoever gets one may keep it. What `source` gives is
+ * copied before it is asked for more.
  */
 export async function* cut(
   source: AsyncIterable<Uint8Array>,

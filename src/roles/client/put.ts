@@ -40,6 +40,7 @@ type Pieces = AsyncIterable<Uint8Array> | Iterable<Uint8Array>
 /**
  * The bytes of an object, in pieces of any size. As a function, which begins at the first byte at each call, it lets the
  * put go on when miners leave with what they kept of it, or when the validator that placed it is lost on the way.
+ * A piece is copied before the next one is asked for: from then on its memory is the source's again.
  */
 export type PutSource = Pieces | (() => Pieces)
 

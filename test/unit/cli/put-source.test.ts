@@ -27,6 +27,19 @@ describe('put source', () => {
     return bytes
   }
 
+  it('gives the memory of a piece back when the next one is asked for', async () => {
+    const source = bytesOf(file, await openSource(file))
+    assert.ok(typeof source === 'function')
+    const lengths: number[] = []
+    let before: Uint8Array | undefined
+    for await (const piece of source()) {
+      lengths.push(piece.length)
+      assert.equal(before?.length ?? 0, 0)
+      before = piece
+    }
+    assert.deepEqual(lengths, [MIB, MIB, MIB])
+  })
+
   const changes: readonly (readonly [string, () => Promise<void>])[] = [
     ['shrinks', () => truncate(file, 1_000)],
     ['grows', () => appendFile(file, 'more')],
