@@ -1,5 +1,8 @@
 /** Objects through a subnet whose nodes die, lie, stall or are full: what the network promises holds all the same. */
 import assert from 'node:assert/strict'
+import { AsyncLocalStorage } from 'node:async_hooks'
+import { subscribe, unsubscribe } from 'node:diagnostics_channel'
+import type { Socket } from 'node:net'
 import { type Clock, systemClock } from '../../src/base/clock.js'
 import { isSubnetError } from '../../src/base/errors.js'
 import { seededRandom } from '../../src/base/random.js'
@@ -138,23 +141,20 @@ describe('a subnet with one validator and five miners', function () {
   })
 
   it('counts nothing of a put that is aborted half-way, and keeps nothing open or reserved', async () => {
-    // From then on the nodes have nobody to connect to: both ends of each connection are here.
-    const nodes = network.miners.length + network.validators.length
-    await until(() => openSockets() >= nodes * (nodes - 1), {
-      deadlineMs: 40_000,
-      title: 'every node knows every other',
-    })
-    const sockets = openSockets()
-    const client = await network.client()
+    using sockets = new DialledSockets()
+    const client = await sockets.of(() => network.client())
     const leasesBefore = await network.node('validator-0').audit()
     const reason = new Error('enough')
     const controller = new AbortController()
-    const put = client.storage.put([testBytes('abort', 24 * MIB)], {
-      profile: 'copies',
-      signal: controller.signal,
-      onProgress: () => controller.abort(reason),
-    })
+    const put = sockets.of(() =>
+      client.storage.put([testBytes('abort', 24 * MIB)], {
+        profile: 'copies',
+        signal: controller.signal,
+        onProgress: () => controller.abort(reason),
+      }),
+    )
     await assert.rejects(put, reason)
+    assert.ok(sockets.open > 0)
     await network.stopClient(client)
     const leases = await network.node('validator-0').audit()
     assert.deepEqual(
@@ -170,10 +170,7 @@ describe('a subnet with one validator and five miners', function () {
       },
       { deadlineMs: 20_000, title: 'no miner has room reserved' },
     )
-    await until(() => openSockets() <= sockets, {
-      deadlineMs: 10_000,
-      title: "the client's sockets are closed",
-    })
+    await until(() => sockets.open === 0, { deadlineMs: 10_000, title: "the client's sockets are closed" })
   })
 
   it('ends an aborted put at once, also when its source has nothing to give', async () => {
@@ -188,11 +185,33 @@ describe('a subnet with one validator and five miners', function () {
     const put = client.storage.put(source(), { profile: 'single', signal: controller.signal })
     await assert.rejects(put, reason)
   })
-
-  function openSockets(): number {
-    return process.getActiveResourcesInfo().filter((name) => name === 'TCPSocketWrap').length
-  }
 })
+
+/** The sockets that some of what runs here has dialled, among those of all nodes of the process. */
+class DialledSockets implements Disposable {
+  readonly #sockets: Socket[] = []
+  readonly #mark = new AsyncLocalStorage<DialledSockets>()
+  readonly #onSocket = (message: unknown) => {
+    if (this.#mark.getStore() === this) this.#sockets.push((message as { readonly socket: Socket }).socket)
+  }
+
+  constructor() {
+    subscribe('net.client.socket', this.#onSocket)
+  }
+
+  /** What is dialled in here, and in all that comes of it, is counted. */
+  of<T>(work: () => T): T {
+    return this.#mark.run(this, work)
+  }
+
+  get open(): number {
+    return this.#sockets.filter(({ closed }) => !closed).length
+  }
+
+  [Symbol.dispose](): void {
+    unsubscribe('net.client.socket', this.#onSocket)
+  }
+}
 
 describe('a subnet that loses the validator of an object on its way', function () {
   this.timeout(60_000)
