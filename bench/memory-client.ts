@@ -2,7 +2,7 @@
 import '../src/base/platform.js'
 import { createCipheriv, createHash } from 'node:crypto'
 import { steadyHeap } from '../src/base/heap.js'
-import { release } from '../src/base/release.js'
+import { release, releaseWithRest } from '../src/base/release.js'
 import { MIB } from '../src/base/units.js'
 import { createClient } from '../src/node/client.js'
 import type { ProfileName } from '../src/redundancy/profiles.js'
@@ -23,7 +23,7 @@ export type ClientMessage = ClientTaskDone | { readonly doneMiB: number }
 /** Between two words about how far it is. */
 const TELL_MIB = 16
 
-// As the command line does; it also lets go of what was read as soon as the put has it.
+// As the command line does, which also frees what it has read, and written, at once.
 steadyHeap()
 const client = createClient({ chain: process.argv[2] ?? '' })
 await client.start()
@@ -62,6 +62,7 @@ async function get(capability: string): Promise<ClientTaskDone> {
     if (Math.floor((got + bytes.length) / MIB) > Math.floor(got / MIB))
       tell(Math.floor((got + bytes.length) / MIB))
     got += bytes.length
+    releaseWithRest(bytes)
   }
   const sha256 = hash.digest('hex')
   return { seconds: (performance.now() - startMs) / 1000, sha256, text: sha256 }

@@ -10,8 +10,16 @@ import { MessageChannel, type MessagePort } from 'node:worker_threads'
  * larger buffer are left alone.
  */
 export function release(bytes: Uint8Array): void {
-  const { buffer } = bytes
-  if (!(buffer instanceof ArrayBuffer) || buffer.byteLength !== bytes.length || bytes.length === 0) return
+  if (bytes.buffer.byteLength === bytes.length) free(bytes.buffer)
+}
+
+/** As `release`, also for bytes that are more than half of their buffer: for whoever owns all of it. */
+export function releaseWithRest(bytes: Uint8Array): void {
+  if (bytes.length * 2 > bytes.buffer.byteLength) free(bytes.buffer)
+}
+
+function free(buffer: ArrayBufferLike): void {
+  if (!(buffer instanceof ArrayBuffer) || buffer.byteLength === 0) return
   nowhere ??= closedPort()
   nowhere.postMessage(undefined, [buffer])
 }

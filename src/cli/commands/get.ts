@@ -2,6 +2,7 @@
 import type { Command } from 'commander'
 import { systemClock } from '../../base/clock.js'
 import { SubnetError } from '../../base/errors.js'
+import { releaseWithRest } from '../../base/release.js'
 import { formatBytes, formatDuration } from '../../base/units.js'
 import type { SubnetClient } from '../../node/client.js'
 import type { ByteRange, DownloadProgress } from '../../transfer/download.js'
@@ -80,8 +81,9 @@ async function get(wanted: string, options: GetOptions): Promise<void> {
           await part?.abandon()
           throw error
         })
-      if (part !== undefined) await part.fill(object.data)
-      else if (!(await writeStdout(object.data))) return
+      const data = object.class === 'private' ? freed(object.data) : object.data
+      if (part !== undefined) await part.fill(data)
+      else if (!(await writeStdout(data))) return
       line.end()
       const elapsedMs = systemClock.monotonicMs() - startedMs
       const { sizeBytes, profile, range, class: objectClass, fileCid } = object
@@ -140,6 +142,14 @@ function parseRange(text: string): ByteRange {
   const range = end === '' ? { start: Number(start) } : { start: Number(start), end: Number(end) + 1 }
   if (start !== '' && (range.end ?? Number.POSITIVE_INFINITY) > range.start) return range
   throw new SubnetError('CONFIG', `"${text}" is no range of bytes: give START-END, such as 0-499, or START-`)
+}
+
+/** Each piece is freed when the next one is asked for, for then it is written: read fast, they are a lot of garbage. */
+async function* freed(data: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  for await (const bytes of data) {
+    yield bytes
+    releaseWithRest(bytes)
+  }
 }
 
 /** False when the reader went away before the end (`| head`): it has what it wants. */

@@ -52,7 +52,10 @@ export interface GetResult {
   /** What is read of it. */
   readonly range: Required<ByteRange>
   readonly profile: ProfileName
-  /** The verified plaintext in order; ending it early ends the transfer. */
+  /**
+   * The verified plaintext in order; ending it early ends the transfer. The pieces are the reader's for good; those of a
+   * private object have a buffer each, with room behind them.
+   */
   readonly data: AsyncIterable<Uint8Array>
 }
 

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { release } from '../../../src/base/release.js'
+import { release, releaseWithRest } from '../../../src/base/release.js'
 
 const MIB = 1024 * 1024
 
@@ -21,6 +21,15 @@ describe('release', () => {
     const shared = new Uint8Array(new SharedArrayBuffer(8))
     release(shared)
     assert.equal(shared.length, 8)
+  })
+
+  it('frees what is most of its buffer with the rest, if told so', () => {
+    const whole = new Uint8Array(10)
+    releaseWithRest(whole.subarray(0, 5))
+    assert.equal(whole.length, 10)
+    releaseWithRest(whole.subarray(0, 6))
+    assert.equal(whole.length, 0)
+    releaseWithRest(whole)
   })
 
   it('takes what is empty or released already', () => {
