@@ -20,7 +20,7 @@ export async function writeNewFile(
 ): Promise<void> {
   try {
     // A hard link fails where the name exists; a rename would replace it.
-    await place(path, content, random, link)
+    await place(path, content, { temporary: uniqueBeside(path, random), name: link })
   } catch (cause) {
     if ((cause as NodeJS.ErrnoException).code !== 'EEXIST') throw cannotWrite(path, cause)
     const text = `${path} exists and is never replaced; restore it or move it away`
@@ -31,21 +31,43 @@ export async function writeNewFile(
 /** Afterwards the file has this content; before, or when it rejects with `DISK`, what it had. */
 export async function replaceFile(path: string, content: string | Uint8Array, random: Random): Promise<void> {
   try {
-    await place(path, content, random, rename)
+    await place(path, content, { temporary: uniqueBeside(path, random), name: rename })
   } catch (cause) {
     throw cannotWrite(path, cause)
   }
+}
+
+/**
+ * As `replaceFile`, for a file that only this process writes, and often: its temporary file has always the same name, so
+ * processes that were killed leave one and not many.
+ */
+export async function rewriteFile(path: string, content: string | Uint8Array): Promise<void> {
+  const temporary = `${path}.tmp`
+  try {
+    // Not written to: it may be anybody's to read.
+    await rm(temporary, { force: true })
+    await place(path, content, { temporary, name: rename })
+  } catch (cause) {
+    throw cannotWrite(path, cause)
+  }
+}
+
+function uniqueBeside(path: string, random: Random): string {
+  return join(dirname(path), `.${basename(path)}.${bytesToText(random.bytes(8), 'base16')}.tmp`)
+}
+
+interface Placing {
+  readonly temporary: string
+  readonly name: (from: string, to: string) => Promise<void>
 }
 
 /** The complete, synced bytes get their name at once. */
 async function place(
   path: string,
   content: string | Uint8Array,
-  random: Random,
-  name: (from: string, to: string) => Promise<void>,
+  { temporary, name }: Placing,
 ): Promise<void> {
   const directory = dirname(path)
-  const temporary = join(directory, `.${basename(path)}.${bytesToText(random.bytes(8), 'base16')}.tmp`)
   await makeDirectory(directory, 0o700)
   try {
     const file = await open(temporary, 'wx', 0o600)

@@ -4,10 +4,10 @@
  */
 import { type FileHandle, open, readFile, rename, rm, stat } from 'node:fs/promises'
 import { z } from 'zod'
+import { rewriteFile } from '../base/durable-file.js'
 import { SubnetError, toSubnetError } from '../base/errors.js'
 import { MIB } from '../base/units.js'
 import { sha256 } from '../crypto/hash.js'
-import { writeDurably } from '../node/durable-file.js'
 
 /** Bytes that a crash may cost. */
 const SYNC_BYTES = 32 * MIB
@@ -120,7 +120,7 @@ export class PartFile {
   async #sync(): Promise<void> {
     const doneBytes = this.#doneBytes
     await this.#file.datasync()
-    await writeDurably(sidecarOf(this.#path), `${JSON.stringify({ content: this.#content, doneBytes })}\n`)
+    await rewriteFile(sidecarOf(this.#path), `${JSON.stringify({ content: this.#content, doneBytes })}\n`)
     this.#syncedBytes = doneBytes
   }
 }

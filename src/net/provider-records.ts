@@ -52,7 +52,7 @@ interface Member {
   readonly position: Position
 }
 
-interface Record {
+interface ProviderRecord {
   readonly digest: Uint8Array
   readonly position: Position
   readonly message: Uint8Array
@@ -80,7 +80,7 @@ export class ProviderRecords {
     options: AbortOptions,
   ): Promise<readonly Uint8Array[]> {
     const provider = providerField(this.#self, addresses)
-    const records = digests.map((digest): Record => {
+    const records = digests.map((digest): ProviderRecord => {
       const key = cidOf(digest).multihash.bytes
       return { digest, position: positionOf(key), message: addProvider(key, provider), toldTo: new Set() }
     })
@@ -89,7 +89,7 @@ export class ProviderRecords {
       const due = assign(records, [...reachable])
       if (due.size === 0) return records.filter(({ toldTo }) => toldTo.size === 0).map(({ digest }) => digest)
       const parallel = new Semaphore({ permitsMax: PARALLEL_MAX, waitersMax: due.size })
-      const tellOne = async (member: Member, its: readonly Record[]) => {
+      const tellOne = async (member: Member, its: readonly ProviderRecord[]) => {
         if (await this.#tellOne(member.address, its, options))
           for (const { toldTo } of its) toldTo.add(member)
         else reachable.delete(member)
@@ -112,7 +112,11 @@ export class ProviderRecords {
   }
 
   /** False when the peer did not take them; rejects only at the caller's signal. */
-  async #tellOne(peer: PeerAddress, records: readonly Record[], options: AbortOptions): Promise<boolean> {
+  async #tellOne(
+    peer: PeerAddress,
+    records: readonly ProviderRecord[],
+    options: AbortOptions,
+  ): Promise<boolean> {
     const { clock, open } = this.#components
     using scope = deadline(clock, TELL_MS, `telling ${peer.peerId} what we provide`, options.signal)
     try {
@@ -146,8 +150,11 @@ async function untilOver(duplex: Duplex, options: AbortOptions): Promise<void> {
 }
 
 /** Who is still to be told what, so that each record is with its nearest members. */
-function assign(records: readonly Record[], members: readonly Member[]): Map<Member, Record[]> {
-  const due = new Map<Member, Record[]>()
+function assign(
+  records: readonly ProviderRecord[],
+  members: readonly Member[],
+): Map<Member, ProviderRecord[]> {
+  const due = new Map<Member, ProviderRecord[]>()
   for (const record of records) {
     const nearest = members
       .map((member) => ({ member, distance: distance(record.position, member.position) }))

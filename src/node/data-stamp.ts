@@ -5,8 +5,8 @@
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { z } from 'zod'
+import { rewriteFile } from '../base/durable-file.js'
 import { SubnetError } from '../base/errors.js'
-import { writeDurably } from './durable-file.js'
 
 /** Grows whenever a program and what an older or newer one has written do not fit. */
 export const DATA_LAYOUT = 4
@@ -24,7 +24,7 @@ export type DataStamp = Omit<z.infer<typeof stampSchema>, 'layout'>
 export async function claimDataDirectory(path: string, stamp: DataStamp): Promise<void> {
   const own = { layout: DATA_LAYOUT, ...stamp }
   const found = await readDataStamp(path)
-  if (found === undefined) await writeDurably(join(path, FILE_NAME), `${JSON.stringify(own)}\n`)
+  if (found === undefined) await rewriteFile(join(path, FILE_NAME), `${JSON.stringify(own)}\n`)
   else compare(path, found, own)
 }
 

@@ -6,12 +6,12 @@
 import { readdir, readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { z } from 'zod'
+import { rewriteFile } from '../base/durable-file.js'
 import { SubnetError, toSubnetError } from '../base/errors.js'
 import { makeDirectory } from '../base/make-directory.js'
 import { parseCapability } from '../redundancy/capability.js'
 import { OBJECT_CLASSES } from '../redundancy/layout.js'
 import { PROFILE_NAMES } from '../redundancy/profiles.js'
-import { writeDurably } from './durable-file.js'
 
 /** Characters of an id that people see; they may give any number from `ID_CHARS_MIN` on. */
 export const SHORT_ID_CHARS = 12
@@ -56,7 +56,7 @@ export class ObjectCatalogue {
     })
     const name = `${String(record.putAtMs).padStart(TIME_DIGITS, '0')}-${record.id}.json`
     const earlier = await this.#names(record.id)
-    await writeDurably(join(this.#directory, name), `${JSON.stringify({ version: 0, ...record })}\n`)
+    await rewriteFile(join(this.#directory, name), `${JSON.stringify({ version: 0, ...record })}\n`)
     await this.#remove(earlier.filter((other) => other !== name))
   }
 

@@ -1,10 +1,10 @@
 /** The node's network identity: an ed25519 seed in a file of its own, made at the first start. Not a hotkey. */
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { rewriteFile } from '../base/durable-file.js'
 import { SubnetError } from '../base/errors.js'
 import { makeDirectory } from '../base/make-directory.js'
 import type { Random } from '../base/random.js'
-import { writeDurably } from './durable-file.js'
 
 const SEED_BYTES = 32
 const FILE_NAME = 'peer-key'
@@ -26,6 +26,6 @@ export async function loadOrCreatePeerKey(directory: string, random: Random): Pr
   }
   const seed = random.bytes(SEED_BYTES)
   await makeDirectory(directory, 0o700)
-  await writeDurably(path, `${Buffer.from(seed).toString('hex')}\n`)
+  await rewriteFile(path, `${Buffer.from(seed).toString('hex')}\n`)
   return seed
 }

@@ -5,13 +5,13 @@
 import { readdir, readFile, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { z } from 'zod'
+import { rewriteFile } from '../base/durable-file.js'
 import { toSubnetError } from '../base/errors.js'
 import { makeDirectory } from '../base/make-directory.js'
 import { sha256 } from '../crypto/hash.js'
 import { OBJECT_CLASSES, type ObjectClass } from '../redundancy/layout.js'
 import { PROFILE_NAMES, type ProfileName } from '../redundancy/profiles.js'
 import type { PutJournal, PutRecord } from '../transfer/put-journal.js'
-import { writeDurably } from './durable-file.js'
 
 /** Nothing of a put that old is at the miners any more; the file goes when another put begins. */
 const JOURNAL_LIFE_MS = 7 * 24 * 3_600_000
@@ -125,7 +125,7 @@ export class PutJournalFile implements PutJournal {
     const text = JSON.stringify(journal, (_, value) =>
       value instanceof Uint8Array ? Buffer.from(value).toString('hex') : value,
     )
-    await writeDurably(this.path, `${text}\n`)
+    await rewriteFile(this.path, `${text}\n`)
   }
 
   async remove(): Promise<void> {

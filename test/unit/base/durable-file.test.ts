@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { FILE_EXISTS, replaceFile, writeNewFile } from '../../../src/base/durable-file.js'
+import { FILE_EXISTS, replaceFile, rewriteFile, writeNewFile } from '../../../src/base/durable-file.js'
 import { isSubnetError } from '../../../src/base/errors.js'
 import { seededRandom } from '../../../src/base/random.js'
 import { type TempDir, tempDir } from '../../kit/temp-dir.js'
@@ -19,6 +19,15 @@ describe('durable files', () => {
   it('writes a new one with its directories, for the owner only, and nothing beside it', async () => {
     await writeNewFile(path, 'one', random)
     assert.equal(await readFile(path, 'utf8'), 'one')
+    assert.equal((await stat(path)).mode & 0o777, 0o600)
+    assert.deepEqual(await readdir(join(path, '..')), ['file'])
+  })
+
+  it('rewrites one again and again, past what a killed process has left of the last time', async () => {
+    await rewriteFile(path, 'one')
+    await writeFile(`${path}.tmp`, 'torn, and longer than the next')
+    await rewriteFile(path, 'two')
+    assert.equal(await readFile(path, 'utf8'), 'two')
     assert.equal((await stat(path)).mode & 0o777, 0o600)
     assert.deepEqual(await readdir(join(path, '..')), ['file'])
   })
